@@ -1,0 +1,85 @@
+"""The one interface through which work arrives, whatever broker stands behind it.
+
+A delivery is taken, worked on, and then either finished (its outcome is durable elsewhere) or handed back
+(nothing was concluded; it is due again later). Until one of the two has happened, the intake keeps it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from aftercall.contracts import events, identity, outcomes, reports
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivery:
+    """One piece of work, taken. `attempts` counts this one too; `strikes` are deaths of its own decode child."""
+
+    work: identity.Work
+    event: events.RecordingReady
+    attempts: int
+    strikes: int
+    queued_at: float
+
+
+class Intake(Protocol):
+    """Where work comes from."""
+
+    async def publish(self, event: events.RecordingReady) -> reports.WorkReport:
+        """Queue a recording durably, once: the same recording, version and generation again changes nothing.
+
+        `event.version` must be known. Returns where that work is now.
+        """
+        ...
+
+    async def take(self) -> Delivery | None:
+        """Take the next piece of work that is due, counting the attempt durably first; None when nothing is due."""
+        ...
+
+    async def finish(self, delivery: Delivery, outcome: outcomes.Outcome) -> None:
+        """Record that the work has ended with this outcome, which is durable already."""
+        ...
+
+    async def hand_back(
+        self,
+        delivery: Delivery,
+        *,
+        delay_s: float,
+        reason: outcomes.Reason | None = None,
+        message: str = "",
+        strike: bool = False,
+    ) -> None:
+        """Return the work unconcluded; it is due again after `delay_s`. `strike` counts its decode child's death."""
+        ...
+
+
+class Board(Protocol):
+    """Where each piece of work is; what `status` and the API read."""
+
+    async def report(
+        self,
+        work: identity.Work,
+        stage: reports.Stage,
+        *,
+        progress: float | None = None,
+        audio_s: float | None = None,
+    ) -> None:
+        """Record the stage that running work is in."""
+        ...
+
+    async def find(self, transcription_id: str) -> reports.WorkReport | None:
+        """Return the work of this id."""
+        ...
+
+    async def find_call(self, id_: str, *, tenant: str | None = None) -> list[reports.WorkReport]:
+        """Return all work on recordings whose call id or recording id is `id_`, newest first."""
+        ...
+
+    async def latest_event(self, recording: identity.Recording) -> events.RecordingReady | None:
+        """Return the newest event of a recording (highest generation of its newest version)."""
+        ...
+
+    async def list_reports(self, *, tenant: str | None = None, limit: int = 100) -> list[reports.WorkReport]:
+        """Return the newest reports, newest first."""
+        ...

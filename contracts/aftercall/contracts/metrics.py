@@ -1,0 +1,76 @@
+"""Every metric, declared once: its name, kind, labels and what it means.
+
+Names are `aftercall_<component>_<noun>_<unit>[_total]`; counters end in `_total`, gauges never. No label holds
+an id that grows without bound; `tenant` is bounded by the tenants file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class Kind(enum.StrEnum):
+    """A Prometheus metric type."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric's declaration; `buckets` only for histograms, in the unit of the name."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_LATENCY_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+
+JOBS = Metric(
+    "aftercall_consumer_jobs_total",
+    Kind.COUNTER,
+    "Generations of recordings that ended, by outcome and reason.",
+    ("outcome", "reason"),
+)
+RETRIES = Metric(
+    "aftercall_consumer_retries_total", Kind.COUNTER, "Attempts that ended without an outcome, by reason.", ("reason",)
+)
+STAGE_SECONDS = Metric(
+    "aftercall_consumer_stage_seconds", Kind.HISTOGRAM, "Wall time of one stage of one job.", ("stage",), _LATENCY_S
+)
+EVENT_TO_TRANSCRIPT_SECONDS = Metric(
+    "aftercall_consumer_event_to_transcript_seconds",
+    Kind.HISTOGRAM,
+    "Time from a recording's event to its outcome.",
+    (),
+    _LATENCY_S,
+)
+AUDIO_SECONDS = Metric(
+    "aftercall_consumer_audio_seconds_total", Kind.COUNTER, "Audio-seconds of canonical transcripts.", ("tenant",)
+)
+JOBS_RUNNING = Metric("aftercall_consumer_jobs_running", Kind.GAUGE, "Recordings being worked on now.")
+QUEUE_LENGTH = Metric("aftercall_intake_queue_recordings", Kind.GAUGE, "Recordings waiting in the embedded queue.")
+SOURCE_SKIPPED = Metric(
+    "aftercall_intake_skipped_total", Kind.COUNTER, "Files or objects in a source that are no recordings.", ("why",)
+)
+BATCHES = Metric("aftercall_serve_batches_total", Kind.COUNTER, "Batches given to the engine.")
+BATCH_WINDOWS = Metric(
+    "aftercall_serve_batch_windows", Kind.HISTOGRAM, "Windows in a batch.", (), (1, 2, 4, 8, 16, 32, 64)
+)
+ENGINE_SECONDS = Metric("aftercall_serve_engine_seconds_total", Kind.COUNTER, "Wall time spent inside the engine.")
+WINDOW_SECONDS = Metric(
+    "aftercall_serve_window_seconds_total", Kind.COUNTER, "Seconds of windows transcribed, before padding."
+)
+WINDOWS_RETRIED = Metric(
+    "aftercall_serve_windows_retried_total", Kind.COUNTER, "Windows decoded again at a higher temperature.", ("flag",)
+)
+RELAY_FAILURES = Metric(
+    "aftercall_relay_failures_total", Kind.COUNTER, "Deliveries to a sink that failed and will be retried.", ("sink",)
+)
+
+ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))
