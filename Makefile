@@ -1,0 +1,44 @@
+# The two commands of the README are `make demo` and `make test`; both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types architecture schemas bench clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "aftercall needs Python 3.11 or newer; say which with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (once; a few minutes on a slow line)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@
+
+install: $(STAMP) ## Set up the virtual environment
+
+demo: $(STAMP) ## Transcribe the sample calls with the tiny test model, and show the result
+	@$(BIN)/aftercall demo
+
+test: lint types ## Set up and run every test of this machine's profile
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style and generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m aftercall.contracts.schemas --check
+
+types: $(STAMP) ## Check types
+	@$(BIN)/mypy -p aftercall
+
+schemas: $(STAMP) ## Generate contracts/schemas and contracts/asyncapi.yaml anew
+	@$(BIN)/python -m aftercall.contracts.schemas
+
+bench: $(STAMP) ## Run the benchmarks and print their figures (about an hour on two cores)
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## Remove the virtual environment and every cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""One call's way from its event to its published transcript."""

@@ -1,0 +1,1 @@
+"""Where work comes from, and in what order."""

@@ -1,0 +1,1 @@
+"""How a generation's outcome is decided and made known."""

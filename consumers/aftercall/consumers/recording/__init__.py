@@ -1,0 +1,1 @@
+"""From a recording's address to windows of speech."""

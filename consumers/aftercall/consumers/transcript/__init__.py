@@ -1,0 +1,1 @@
+"""From window results to the transcript document and its renderings."""

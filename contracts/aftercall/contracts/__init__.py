@@ -1,0 +1,1 @@
+"""What every part agrees on: events, documents, outcomes, settings. Pure; imports nothing of ours."""

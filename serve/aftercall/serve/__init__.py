@@ -1,0 +1,1 @@
+"""Speech: windows in, words out."""

@@ -1,0 +1,1 @@
+"""Clients: how a consumer reaches a speech backend, in this process or behind a network."""

@@ -1,0 +1,1 @@
+"""Engines: one blocking call takes a batch of windows and returns a result for each."""
