@@ -30,12 +30,14 @@ lint: $(STAMP) ## Check style and generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m aftercall.contracts.schemas --check
+	@$(BIN)/python -m aftercall.contracts.reference --check
 
 types: $(STAMP) ## Check types
 	@$(BIN)/mypy -p aftercall
 
-schemas: $(STAMP) ## Generate contracts/schemas and contracts/asyncapi.yaml anew
+schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
 	@$(BIN)/python -m aftercall.contracts.schemas
+	@$(BIN)/python -m aftercall.contracts.reference
 
 bench: $(STAMP) ## Run the benchmarks and print their figures (about an hour on two cores)
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

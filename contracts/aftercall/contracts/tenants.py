@@ -25,17 +25,16 @@ _NOT_BUILT = {
 
 
 class TenantPolicy(pydantic.BaseModel):
-    """What one tenant is allowed and wants.
+    """What one tenant is allowed and wants."""
 
-    `egress_hosts` lists the hosts outside this installation that may see the tenant's audio or text;
-    empty means that nothing leaves.
-    """
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
+    """Id of the tenant, as events name it."""
     language: str | None = None
+    """Language of the tenant's recordings whose event names none."""
     egress_hosts: tuple[str, ...] = ()
+    """Hosts outside this installation that may see the tenant's audio or text; none: nothing leaves."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
