@@ -1,0 +1,45 @@
+"""Where a command's settings come from: the command line, then the environment, then the file, then the defaults."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from aftercall.contracts import settings
+
+SettingsFile = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        "--settings",
+        envvar=settings.FILE_VARIABLE,
+        dir_okay=False,
+        help="YAML file of settings (docs/configuration.md).",
+    ),
+]
+DataDir = Annotated[
+    pathlib.Path | None,
+    typer.Option("--data", file_okay=False, help="Folder of the embedded stores.  [default: ./aftercall-data]"),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="A Whisper model that faster-whisper knows, or a path.  [default: base; large-v3-turbo on a GPU]",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def load(file: pathlib.Path | None, **sections: Mapping[str, Any]) -> settings.Settings:
+    """Load settings; in `sections`, values that are None were not given on the command line."""
+    overrides = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in sections.items()
+    }
+    return settings.load(
+        os.environ, file=file, overrides={name: values for name, values in overrides.items() if values}
+    )

@@ -1,0 +1,65 @@
+"""The `aftercall` command: what it offers, and how it says that something went wrong.
+
+Exit codes: 0 done; 1 the work itself failed (a recording was rejected, a check did not pass); 2 wrong usage;
+3 the settings cannot work; 4 not found; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from aftercall.cli import demo, doctor, schema, status, transcribe, up
+from aftercall.contracts import errors
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="aftercall",
+    help="Turn recorded calls into transcripts.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(transcribe.transcribe)
+app.command()(up.up)
+app.command()(status.status)
+app.command()(doctor.doctor)
+app.command()(schema.schema)
+app.command()(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aftercall {metadata.version('aftercall')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn recorded calls into transcripts."""
+
+
+def main() -> None:
+    """Run the command; an expected failure is one sentence on standard error and an exit code, never a traceback."""
+    try:
+        app()
+    except errors.ConfigurationError as exc:
+        for line in str(exc).splitlines():
+            typer.echo(f"aftercall: {line}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    except errors.AftercallError as exc:
+        typer.echo(f"aftercall: {exc}", err=True)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
