@@ -17,7 +17,7 @@ SettingsFile = Annotated[
         "--settings",
         envvar=settings.FILE_VARIABLE,
         dir_okay=False,
-        help="YAML file of settings (docs/configuration.md).",
+        help="YAML file of settings.",
     ),
 ]
 DataDir = Annotated[
@@ -28,7 +28,7 @@ ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="A Whisper model that faster-whisper knows, or a path.  [default: base; large-v3-turbo on a GPU]",
+        help="A model name of faster-whisper, or a path.  [default: base; large-v3-turbo on a GPU]",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -36,10 +36,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 def load(file: pathlib.Path | None, **sections: Mapping[str, Any]) -> settings.Settings:
     """Load settings; in `sections`, values that are None were not given on the command line."""
-    overrides = {
-        section: {name: value for name, value in values.items() if value is not None}
-        for section, values in sections.items()
-    }
-    return settings.load(
-        os.environ, file=file, overrides={name: values for name, values in overrides.items() if values}
-    )
+    given: dict[str, dict[str, Any]] = {}
+    for section, values in sections.items():
+        for name, value in values.items():
+            if value is not None:
+                given.setdefault(section, {})[name] = value
+    return settings.load(os.environ, file=file, overrides=given)

@@ -72,7 +72,7 @@ def metrics_reference() -> str:
         "|---|---|---|---|\n"
     )
     for metric in metrics.ALL:
-        labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
         text += f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |\n"
     return text
 
