@@ -1,0 +1,193 @@
+"""A speech backend in this process: windows of every open call meet in one line, and one engine thread takes batches.
+
+The engine runs outside the event loop. A batch that fails is run again row by row, so that a window that cannot be
+decoded hurts only itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol
+
+from aftercall.contracts import errors, outcomes, windows
+from aftercall.serve import batching
+
+
+class BatchEngine(Protocol):
+    """What this client needs of an engine; every call but `info` may block."""
+
+    @property
+    def info(self) -> windows.BackendInfo:
+        """Which model answers."""
+        ...
+
+    def warm_up(self) -> None:
+        """Make the first real batch as fast as the others."""
+        ...
+
+    def bucket(self, window: windows.Window) -> Hashable:
+        """Return what windows of one batch have in common, or raise for a window that none can serve."""
+        ...
+
+    def transcribe(self, batch: Sequence[windows.Window]) -> list[windows.WindowResult]:
+        """Transcribe windows of one bucket."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One engine call, for whoever counts: windows, their seconds before padding, and wall time."""
+
+    n_windows: int
+    window_s: float
+    engine_s: float
+    reason: batching.Reason
+
+
+@dataclasses.dataclass(slots=True)
+class _Entry:
+    window: windows.Window
+    waiting: batching.Waiting
+    answer: asyncio.Future[windows.WindowResult]
+
+
+class InProcessBackend:
+    """Implements `windows.SpeechBackend` over an engine that is loaded by `start`.
+
+    At most `max_in_flight` windows are accepted at a time; a caller beyond that waits, which is what holds back the
+    decoding of calls whose windows could not be kept in memory.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], BatchEngine],
+        *,
+        max_batch_windows: int,
+        max_wait_s: float,
+        max_in_flight: int,
+        on_batch: Callable[[BatchReport], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._max_batch_windows = max_batch_windows
+        self._max_wait_s = max_wait_s
+        self._room = asyncio.Semaphore(max_in_flight)
+        self._on_batch = on_batch
+        self._clock = clock
+        self._engine: BatchEngine | None = None
+        self._line: dict[int, _Entry] = {}
+        self._tickets = itertools.count()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._loop_task: asyncio.Task[None] | None = None
+
+    @property
+    def info(self) -> windows.BackendInfo:
+        """What answers; valid once `start` has returned."""
+        return self._loaded.info
+
+    @property
+    def _loaded(self) -> BatchEngine:
+        if self._engine is None:
+            raise RuntimeError("the backend has not been started")
+        return self._engine
+
+    async def start(self) -> None:
+        """Load and warm the model; return when ready to serve."""
+        loop = asyncio.get_running_loop()
+        engine = await loop.run_in_executor(self._thread, self._load)
+        await loop.run_in_executor(self._thread, engine.warm_up)
+        self._engine = engine
+        self._loop_task = asyncio.create_task(self._serve(), name="batcher")
+
+    async def transcribe(self, window: windows.Window) -> windows.WindowResult:
+        """Transcribe one window in whatever batch it lands; cancelling withdraws it while it still waits."""
+        bucket = self._loaded.bucket(window)
+        async with self._room:
+            if self._closing:
+                raise errors.TransientError("the speech backend is closing", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
+            ticket = next(self._tickets)
+            answer: asyncio.Future[windows.WindowResult] = asyncio.get_running_loop().create_future()
+            waiting = batching.Waiting(ticket, bucket, self._clock())
+            self._line[ticket] = _Entry(window, waiting, answer)
+            self._arrived.set()
+            try:
+                return await answer
+            finally:
+                self._line.pop(ticket, None)
+
+    async def close(self) -> None:
+        """Finish what was accepted and free the engine."""
+        self._closing = True
+        self._arrived.set()
+        if self._loop_task is not None:
+            await self._loop_task
+        await asyncio.to_thread(self._thread.shutdown)
+        self._engine = None
+
+    async def _serve(self) -> None:
+        while self._line or not self._closing:
+            self._arrived.clear()
+            decision = batching.decide(
+                [entry.waiting for entry in self._line.values()],
+                now_s=self._clock(),
+                max_windows=self._max_batch_windows,
+                max_wait_s=self._max_wait_s,
+                closing=self._closing,
+            )
+            if isinstance(decision, batching.Wait):
+                if not self._closing:
+                    await self._wait(decision.until_s)
+                continue
+            await self._run([self._line.pop(ticket) for ticket in decision.tickets], decision.reason)
+
+    async def _wait(self, until_s: float | None) -> None:
+        timeout = None if until_s is None else max(0.0, until_s - self._clock())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._arrived.wait()
+        except TimeoutError:
+            pass
+
+    async def _run(self, batch: list[_Entry], reason: batching.Reason) -> None:
+        started = self._clock()
+        try:
+            results = await self._call([entry.window for entry in batch])
+        except Exception as exc:
+            if len(batch) == 1:
+                _fail(batch[0], exc)
+                return
+            for entry in batch:
+                await self._run([entry], reason)
+            return
+        for entry, result in zip(batch, results, strict=True):
+            if not entry.answer.done():
+                entry.answer.set_result(result)
+        window_s = sum(entry.window.duration_s for entry in batch)
+        self._on_batch(BatchReport(len(batch), window_s, self._clock() - started, reason))
+
+    async def _call(self, batch: list[windows.Window]) -> list[windows.WindowResult]:
+        loop = asyncio.get_running_loop()
+        results = await loop.run_in_executor(self._thread, self._loaded.transcribe, batch)
+        if [result.window_id for result in results] != [window.window_id for window in batch]:
+            raise RuntimeError("the engine answered other windows than it was asked")
+        return results
+
+
+def _fail(entry: _Entry, exc: Exception) -> None:
+    if entry.answer.done():
+        return
+    if not isinstance(exc, errors.AftercallError):
+        # The engine's own words may hold text; the type is enough to find it, and the next attempt may well pass.
+        wrapped = errors.TransientError(
+            f"the engine failed with {type(exc).__name__}", reason=outcomes.Reason.BACKEND_UNAVAILABLE
+        )
+        wrapped.__cause__ = exc
+        exc = wrapped
+    entry.answer.set_exception(exc)

@@ -1,0 +1,335 @@
+"""Whisper by CTranslate2: one blocking call takes a batch of windows of different calls.
+
+Tokenizer, features, prompts, the splitting by timestamps and the word times are faster-whisper's, so that a window's
+text and times are what `WhisperModel.transcribe` would say of it; what is ours is that rows of a batch are
+independent of each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from aftercall.contracts import errors, outcomes, windows
+from aftercall.serve import models
+
+if typing.TYPE_CHECKING:
+    import ctranslate2
+    import faster_whisper
+
+Array = np.ndarray[typing.Any, np.dtype[np.float32]]
+
+_PREPENDED = "\"'“¿([{-"
+_APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 -- full-width forms are what Chinese and Japanese text has
+_PAST_TRANSLATION = ("turbo",)
+"""Models trained without the translation task say in the source language whatever they are asked."""
+MAX_INITIAL_TIMESTAMP_INDEX = 50
+
+
+@dataclasses.dataclass(slots=True)
+class _Row:
+    """What is known of one window while its batch runs; `seek` is in frames of 10 ms."""
+
+    window: windows.Window
+    features: Array
+    language: str
+    language_probability: float | None
+    seek: int = 0
+    last_speech_s: float = 0.0
+    tokens: list[int] = dataclasses.field(default_factory=list)
+    logprob: float = 0.0
+    no_speech: float | None = None
+    segments: list[windows.TextSegment] = dataclasses.field(default_factory=list)
+    words: list[windows.Word] = dataclasses.field(default_factory=list)
+
+    @property
+    def content_frames(self) -> int:
+        return int(self.features.shape[-1]) - 1
+
+
+class Engine:
+    """A loaded model. Not thread-safe: its caller runs one batch at a time."""
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        import ctranslate2
+        import faster_whisper
+
+        on_gpu = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
+        name = model or (models.DEFAULT_ON_GPU if on_gpu else models.DEFAULT_ON_CPU)
+        folder = models.locate(name)
+        compute = precision if precision != "auto" else ("int8_float16" if on_gpu else "int8")
+        try:
+            self._whisper: faster_whisper.WhisperModel = faster_whisper.WhisperModel(
+                str(folder), device="cuda" if on_gpu else "cpu", compute_type=compute, cpu_threads=threads
+            )
+        except (RuntimeError, ValueError) as exc:
+            raise errors.ConfigurationError(f"model {name} does not load with precision {compute}: {exc}") from exc
+        self._clock = clock
+        translates = self._whisper.model.is_multilingual and not any(part in name for part in _PAST_TRANSLATION)
+        self.info = windows.BackendInfo(
+            backend="ctranslate2",
+            model=folder.name if name == str(folder) else name,
+            revision=models.revision(folder),
+            precision=compute,
+            languages=tuple(self._whisper.supported_languages),
+            capabilities=windows.Capabilities(
+                word_times=True, logprobs=True, no_speech=True, translation=translates, prompts=True
+            ),
+        )
+
+    def warm_up(self) -> None:
+        """Run one second of silence through everything, so that the first call does not pay for it."""
+        silence = windows.Window("warm-up", "", bytes(2 * windows.SAMPLE_RATE_HZ), windows.Options(max_new_tokens=4))
+        self.transcribe([silence])
+
+    def bucket(self, window: windows.Window) -> Hashable:
+        """Return what windows of one batch must have in common; raise `errors.PermanentError` where none can serve.
+
+        Language and prompt may differ by row, but CTranslate2 wants the start-of-transcript token at one position,
+        so prompts of a batch have one length (OpenNMT/CTranslate2 issue 1118).
+        """
+        asked = window.options
+        known = self.info.languages
+        if asked.language is not None and known is not None and asked.language not in known:
+            raise errors.RejectedError(
+                f"language {asked.language!r} is not one of the model's ({', '.join(known[:12])}, …)",
+                reason=outcomes.Reason.UNKNOWN_LANGUAGE,
+            )
+        if asked.task is windows.Task.TRANSLATE and not self.info.capabilities.translation:
+            raise errors.RejectedError(
+                f"model {self.info.model} cannot translate", reason=outcomes.Reason.UNSUPPORTED_OPTION
+            )
+        shared = dataclasses.replace(asked, language=None, prompt=None)
+        return shared, len(self._prompt(asked, asked.language or known_language(known)))
+
+    def transcribe(self, batch: Sequence[windows.Window]) -> list[windows.WindowResult]:
+        """Transcribe windows of one bucket; results are in the order of the batch."""
+        started = self._clock()
+        rows = [_Row(window, self._features(window), window.options.language or "", None) for window in batch]
+        left = [row for row in rows if row.content_frames > 0]
+        while left:
+            self._pass(left)
+            left = [row for row in left if row.seek < row.content_frames]
+        engine_s = (self._clock() - started) / len(rows)
+        return [self._result(row, engine_s) for row in rows]
+
+    def _features(self, window: windows.Window) -> Array:
+        samples = np.frombuffer(window.pcm, dtype="<i2").astype(np.float32) / 32768
+        # The reflecting STFT needs 200 samples on either side; a shorter window is silence beyond its end anyway.
+        if len(samples) < 400:
+            samples = np.pad(samples, (0, 400 - len(samples)))
+        return typing.cast(Array, self._whisper.feature_extractor(samples))
+
+    def _pass(self, rows: list[_Row]) -> None:
+        """Decode each row from where it stands, once."""
+        from faster_whisper import audio
+
+        sizes = [min(self._whisper.feature_extractor.nb_max_frames, row.content_frames - row.seek) for row in rows]
+        mel = np.stack(
+            [
+                audio.pad_or_trim(row.features[:, row.seek : row.seek + size])
+                for row, size in zip(rows, sizes, strict=True)
+            ]
+        )
+        encoded = self._whisper.encode(mel)
+        self._detect_languages(rows, encoded)
+        asked = rows[0].window.options
+        generated = self._generate(rows, encoded, asked)
+        splits = []
+        for row, size, result in zip(rows, sizes, generated, strict=True):
+            tokens = result.sequences_ids[0]
+            row.tokens += tokens
+            row.logprob += result.scores[0] * len(tokens)
+            row.no_speech = result.no_speech_prob if row.no_speech is None else row.no_speech
+            splits.append(self._split(row, tokens, size))
+        if asked.word_times:
+            self._place_words(rows, sizes, encoded, splits)
+        for row, size, (segments, seek, closed) in zip(rows, sizes, splits, strict=True):
+            if not asked.timestamps:
+                seek = row.seek + size  # one pass: what follows the last word is silence, and asking again invents
+            elif asked.word_times and not closed:
+                ends = [segment["words"][-1]["end"] for segment in segments if segment["words"]]
+                if ends and ends[-1] > row.seek / 100:
+                    seek = round(ends[-1] * 100)
+            self._keep(row, segments)
+            row.seek = max(seek, row.seek + 1)
+
+    def _detect_languages(self, rows: list[_Row], encoded: ctranslate2.StorageView) -> None:
+        if all(row.language for row in rows):
+            return
+        if not self._whisper.model.is_multilingual:
+            for row in rows:
+                row.language = row.language or "en"
+            return
+        for row, ranked in zip(rows, self._whisper.model.detect_language(encoded), strict=True):
+            if not row.language:
+                token, probability = ranked[0]
+                row.language, row.language_probability = token[2:-2], probability
+
+    def _generate(
+        self, rows: list[_Row], encoded: ctranslate2.StorageView, asked: windows.Options
+    ) -> list[ctranslate2.models.WhisperGenerationResult]:
+        from faster_whisper import transcribe
+
+        prompts = [self._prompt(row.window.options, row.language) for row in rows]
+        longest = self._whisper.max_length
+        limit = longest if asked.max_new_tokens is None else min(longest, len(prompts[0]) + asked.max_new_tokens)
+        how: dict[str, typing.Any] = (
+            {"beam_size": asked.beam_size, "patience": 1}
+            if asked.temperature == 0
+            else {"beam_size": 1, "num_hypotheses": 1, "sampling_topk": 0, "sampling_temperature": asked.temperature}
+        )
+        return list(
+            self._whisper.model.generate(
+                encoded,
+                prompts,
+                max_length=limit,
+                return_scores=True,
+                return_no_speech_prob=True,
+                suppress_blank=True,
+                suppress_tokens=transcribe.get_suppressed_tokens(self._tokenizer(asked, rows[0].language), [-1]),
+                max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP_INDEX,
+                **how,
+            )
+        )
+
+    def _split(self, row: _Row, tokens: list[int], size: int) -> tuple[list[dict[str, typing.Any]], int, bool]:
+        segments, seek, closed = self._whisper._split_segments_by_timestamps(
+            tokenizer=self._tokenizer(row.window.options, row.language),
+            tokens=tokens,
+            time_offset=row.seek / 100,
+            segment_size=size,
+            segment_duration=size / 100,
+            seek=row.seek,
+        )
+        return segments, seek, closed
+
+    def _place_words(
+        self,
+        rows: list[_Row],
+        sizes: list[int],
+        encoded: ctranslate2.StorageView,
+        splits: list[tuple[list[dict[str, typing.Any]], int, bool]],
+    ) -> None:
+        """Align words with the audio, rows of one language at a time: the alignment prompt names the language."""
+        import ctranslate2
+
+        languages = list(dict.fromkeys(row.language for row in rows))
+        whole = np.array(encoded) if len(languages) > 1 else None
+        for language in languages:
+            at = [index for index, row in enumerate(rows) if row.language == language and splits[index][0]]
+            if not at:
+                continue
+            part = encoded
+            if len(at) < len(rows):
+                whole = np.array(encoded) if whole is None else whole
+                part = ctranslate2.StorageView.from_array(np.ascontiguousarray(whole[at]))
+            for index in at:
+                for segment in splits[index][0]:
+                    segment["seek"] = rows[index].seek
+            tokenizer = self._tokenizer(rows[at[0]].window.options, language)
+            aligned = self._align(tokenizer, [splits[index][0] for index in at], part, [sizes[index] for index in at])
+            for index, words in zip(at, aligned, strict=True):
+                self._attach(rows[index], splits[index][0], words, tokenizer)
+
+    def _align(
+        self, tokenizer: typing.Any, segments: list[list[dict[str, typing.Any]]], part: typing.Any, sizes: list[int]
+    ) -> list[list[dict[str, typing.Any]]]:
+        text_tokens = [
+            [token for segment in row for token in segment["tokens"] if token < tokenizer.eot] for row in segments
+        ]
+        found = self._whisper.find_alignment(tokenizer, text_tokens, part, sizes)
+        return typing.cast("list[list[dict[str, typing.Any]]]", found)
+
+    def _attach(
+        self,
+        row: _Row,
+        segments: list[dict[str, typing.Any]],
+        alignment: list[dict[str, typing.Any]],
+        tokenizer: typing.Any,
+    ) -> None:
+        """Give each segment its words by faster-whisper's rules, for this row alone."""
+        whisper = _Aligned(self._whisper, alignment)
+        row.last_speech_s = whisper.attach(segments, tokenizer, row.last_speech_s)
+
+    def _keep(self, row: _Row, segments: list[dict[str, typing.Any]]) -> None:
+        tokenizer = self._tokenizer(row.window.options, row.language)
+        for segment in segments:
+            text = tokenizer.decode(segment["tokens"])
+            if segment["start"] == segment["end"] or not text.strip():
+                continue
+            row.segments.append(windows.TextSegment(text, float(segment["start"]), float(segment["end"])))
+            row.words += [
+                windows.Word(word["word"], float(word["start"]), float(word["end"]), float(word["probability"]))
+                for word in segment.get("words", ())
+            ]
+
+    def _result(self, row: _Row, engine_s: float) -> windows.WindowResult:
+        asked = row.window.options
+        return windows.WindowResult(
+            window_id=row.window.window_id,
+            text="".join(segment.text for segment in row.segments),
+            words=tuple(row.words) if asked.word_times else None,
+            segments=tuple(row.segments) if asked.timestamps else (),
+            language=row.language or None,
+            language_probability=row.language_probability,
+            avg_logprob=row.logprob / (len(row.tokens) + 1),
+            no_speech_probability=row.no_speech,
+            temperature=asked.temperature,
+            engine_s=engine_s,
+        )
+
+    def _prompt(self, asked: windows.Options, language: str) -> list[int]:
+        tokenizer = self._tokenizer(asked, language)
+        previous = tokenizer.encode(" " + asked.prompt.strip()) if asked.prompt else []
+        found = self._whisper.get_prompt(tokenizer, previous, without_timestamps=not asked.timestamps)
+        return typing.cast("list[int]", found)
+
+    def _tokenizer(self, asked: windows.Options, language: str) -> typing.Any:
+        from faster_whisper import tokenizer
+
+        multilingual = self._whisper.model.is_multilingual
+        return tokenizer.Tokenizer(
+            self._whisper.hf_tokenizer, multilingual, task=str(asked.task), language=language if multilingual else "en"
+        )
+
+
+def known_language(languages: tuple[str, ...] | None) -> str:
+    """Return a language whose prompt is as long as any other's."""
+    return languages[0] if languages else "en"
+
+
+class _Aligned:
+    """faster-whisper's word rules over an alignment that was made for a whole batch at once."""
+
+    def __init__(self, whisper: faster_whisper.WhisperModel, alignment: list[dict[str, typing.Any]]) -> None:
+        self._whisper = whisper
+        self._alignment = alignment
+
+    @property
+    def frames_per_second(self) -> int:
+        return int(self._whisper.frames_per_second)
+
+    def find_alignment(self, *_: typing.Any) -> list[list[dict[str, typing.Any]]]:
+        return [self._alignment]
+
+    def attach(self, segments: list[dict[str, typing.Any]], tokenizer: typing.Any, last_speech_s: float) -> float:
+        from faster_whisper import WhisperModel
+
+        WhisperModel.add_word_timestamps(
+            typing.cast(WhisperModel, self), [segments], tokenizer, None, 0, _PREPENDED, _APPENDED, last_speech_s
+        )
+        ends = [segment["words"][-1]["end"] for segment in segments if segment.get("words")]
+        return float(ends[-1]) if ends else last_speech_s
