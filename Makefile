@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PARTS := contracts serve consumers api cli
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types architecture schemas bench clean
@@ -33,7 +34,7 @@ lint: $(STAMP) ## Check style and generated files
 	@$(BIN)/python -m aftercall.contracts.reference --check
 
 types: $(STAMP) ## Check types
-	@$(BIN)/mypy -p aftercall
+	@$(BIN)/mypy $(PARTS:%=-p aftercall.%)
 
 schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
 	@$(BIN)/python -m aftercall.contracts.schemas

@@ -120,7 +120,7 @@ def test_every_module_imports_without_any_extra_but_its_adapters(part: str) -> N
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_source_roots_are_no_packages() -> None:
@@ -132,7 +132,7 @@ def test_source_roots_are_no_packages() -> None:
         if path.exists()
     ] + [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("__init__.py")]
 
-    assert [] == offenders
+    assert offenders == []
 
 
 def test_no_module_takes_the_name_of_a_standard_library_module() -> None:
@@ -144,7 +144,7 @@ def test_no_module_takes_the_name_of_a_standard_library_module() -> None:
         if path.stem in sys.stdlib_module_names and path.stem != "__init__"
     ]
 
-    assert [] == offenders
+    assert offenders == []
 
 
 def test_the_checkout_shadows_nothing_of_the_standard_library() -> None:
@@ -153,7 +153,7 @@ def test_the_checkout_shadows_nothing_of_the_standard_library() -> None:
 
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
-    assert ("a\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+    assert (done.stdout, done.stderr, done.returncode) == ("a\n", "", 0)
 
 
 def test_modules_stay_small() -> None:
@@ -165,11 +165,11 @@ def test_modules_stay_small() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
 
-    assert {} == offenders
+    assert offenders == {}
 
 
 def test_no_drawer_modules() -> None:
     """A module is a noun or an activity, never a drawer."""
     drawers = {"utils", "util", "helpers", "common", "manager", "misc", "base", "core"}
 
-    assert [] == [str(path) for part in SOURCE_ROOTS for path in modules(part) if path.stem in drawers]
+    assert [str(path) for part in SOURCE_ROOTS for path in modules(part) if path.stem in drawers] == []

@@ -62,14 +62,19 @@ class Job:
         self._now = now
 
     async def run(self, taken: delivery.Delivery) -> End:
-        """Bring one piece of work to its end; raises nothing but cancellation."""
+        """Bring one piece of work to its end, or say why it is due again; raises nothing but cancellation."""
         try:
             end = await self._conclude(taken)
+            if isinstance(end, Ended):
+                await self._kept.clear(taken.work)
+            return end
         except errors.TransientError as exc:
             return Again(exc.reason, str(exc), max(exc.retry_after_s, backoff_s(taken.attempts)))
-        if isinstance(end, Ended):
-            await self._kept.clear(taken.work)
-        return end
+        except Exception as exc:
+            # The one broad catch: whatever a bug does to one recording, the service goes on with the others.
+            log.exception("job failed", extra={"transcription_id": taken.work.transcription_id})
+            message = f"{type(exc).__name__} inside aftercall"
+            return await self._give_up_on_bug(taken, message)
 
     async def _conclude(self, taken: delivery.Delivery) -> End:
         # A redelivery of work that has its outcome costs a look, not a GPU; the news of it may still be owed.
@@ -84,16 +89,18 @@ class Job:
             return Ended(await self._fail(taken, kind, exc.reason, str(exc)))
         except errors.StrikeError as exc:
             return await self._strike(taken, exc.reason, str(exc))
-        except errors.TransientError:
-            raise
-        except Exception as exc:
-            # The one broad catch: whatever a bug does to one recording, the service goes on with the others.
-            log.exception("job failed", extra={"transcription_id": taken.work.transcription_id})
-            return await self._strike(taken, outcomes.Reason.INTERNAL_ERROR, f"{type(exc).__name__} in aftercall")
         await self._board.report(taken.work, reports.Stage.PUBLISHING)
         return Ended(
             await self._publisher.publish_transcript(taken.work, made, attempts=taken.attempts, now=self._now())
         )
+
+    async def _give_up_on_bug(self, taken: delivery.Delivery, message: str) -> End:
+        try:
+            return await self._strike(taken, outcomes.Reason.INTERNAL_ERROR, message)
+        except Exception:
+            # The bug is in publishing itself: nothing can be concluded, so the work stays, ever more rarely tried.
+            log.exception("outcome not published", extra={"transcription_id": taken.work.transcription_id})
+            return Again(outcomes.Reason.INTERNAL_ERROR, message, backoff_s(taken.attempts), strike=True)
 
     async def _strike(self, taken: delivery.Delivery, reason: outcomes.Reason, message: str) -> End:
         strikes = taken.strikes + 1

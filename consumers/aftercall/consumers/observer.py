@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Protocol
 
 from aftercall.contracts import metrics
@@ -42,20 +43,19 @@ class PrometheusObserver:
     def __init__(self) -> None:
         import prometheus_client
 
-        self._client = prometheus_client
+        self._render = prometheus_client.generate_latest
         self.registry = prometheus_client.CollectorRegistry()
-        self._series: dict[str, prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram] = {}
+        self._series: dict[str, typing.Any] = {}
+        kinds = {
+            metrics.Kind.COUNTER: prometheus_client.Counter,
+            metrics.Kind.GAUGE: prometheus_client.Gauge,
+            metrics.Kind.HISTOGRAM: prometheus_client.Histogram,
+        }
         for metric in metrics.ALL:
-            match metric.kind:
-                case metrics.Kind.COUNTER:
-                    series = prometheus_client.Counter(metric.name, metric.help, metric.labels, registry=self.registry)
-                case metrics.Kind.GAUGE:
-                    series = prometheus_client.Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
-                case metrics.Kind.HISTOGRAM:
-                    series = prometheus_client.Histogram(
-                        metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry
-                    )
-            self._series[metric.name] = series
+            more = {"buckets": metric.buckets} if metric.kind is metrics.Kind.HISTOGRAM else {}
+            self._series[metric.name] = kinds[metric.kind](
+                metric.name, metric.help, metric.labels, registry=self.registry, **more
+            )
 
     def add(self, metric: metrics.Metric, amount: float = 1.0, **labels: str) -> None:
         """Add to a counter or gauge."""
@@ -71,8 +71,8 @@ class PrometheusObserver:
 
     def exposition(self) -> bytes:
         """Return the Prometheus text format."""
-        return self._client.generate_latest(self.registry)
+        return self._render(self.registry)
 
-    def _labelled(self, metric: metrics.Metric, labels: dict[str, str]):  # type: ignore[no-untyped-def]
+    def _labelled(self, metric: metrics.Metric, labels: dict[str, str]) -> typing.Any:
         series = self._series[metric.name]
         return series.labels(**labels) if metric.labels else series

@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 def encode(document: pydantic.BaseModel) -> bytes:
     """Encode as canonical JSON: sorted keys, no spaces, UTF-8; equal documents give equal bytes."""
-    plain = document.model_dump(mode="json", exclude_none=True)
+    plain = document.model_dump(mode="json")
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

@@ -26,8 +26,6 @@ class Flag(enum.StrEnum):
     """The model itself believes that nothing was said."""
     TOO_FAST = "too_fast"
     """More words a second than a person can speak."""
-    OUTSIDE_SPEECH = "outside_speech"
-    """Words lie where no speech was found."""
     ECHO = "echo"
     """The other channel's words, heard again more quietly on this one."""
     NO_WORD_TIMES = "no_word_times"
@@ -87,9 +85,9 @@ class Dropped(Frozen):
 
 
 class NonSpeech(Frozen):
-    """A stretch without speech that is worth knowing: hold music, a tone, or long silence."""
+    """A stretch without speech that is worth knowing: hold music or a tone on one channel, or silence on all (None)."""
 
-    channel: Annotated[int, pydantic.Field(ge=0)]
+    channel: Annotated[int, pydantic.Field(ge=0)] | None
     start_s: Seconds
     end_s: Seconds
     kind: Literal["music", "tone", "silence"]

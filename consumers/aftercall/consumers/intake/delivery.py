@@ -33,6 +33,16 @@ class Intake(Protocol):
         """
         ...
 
+    async def publish_again(
+        self, recording: identity.Recording, *, language: str | None, request_key: str | None = None
+    ) -> reports.WorkReport | None:
+        """Queue a deliberate transcription of a recording that is known already; None when it is not.
+
+        Work that is still open with the same language is returned as it is; otherwise the next generation is opened.
+        The same `request_key` of the same tenant always returns the same work.
+        """
+        ...
+
     async def take(self) -> Delivery | None:
         """Take the next piece of work that is due, counting the attempt durably first; None when nothing is due."""
         ...
@@ -74,10 +84,6 @@ class Board(Protocol):
 
     async def find_call(self, id_: str, *, tenant: str | None = None) -> list[reports.WorkReport]:
         """Return all work on recordings whose call id or recording id is `id_`, newest first."""
-        ...
-
-    async def latest_event(self, recording: identity.Recording) -> events.RecordingReady | None:
-        """Return the newest event of a recording (highest generation of its newest version)."""
         ...
 
     async def list_reports(self, *, tenant: str | None = None, limit: int = 100) -> list[reports.WorkReport]:

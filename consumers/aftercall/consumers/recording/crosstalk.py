@@ -43,4 +43,7 @@ def _around(values: np.ndarray[typing.Any, np.dtype[np.float32]]) -> np.ndarray[
     """Sum over the frames around each frame; shape [rows, frames] in and out."""
     width = 2 * _AROUND_FRAMES + 1
     padded = np.pad(values, ((0, 0), (_AROUND_FRAMES, _AROUND_FRAMES)))
-    return np.lib.stride_tricks.sliding_window_view(padded, width, axis=1).sum(axis=2)
+    around: np.ndarray[typing.Any, np.dtype[np.float32]] = np.lib.stride_tricks.sliding_window_view(
+        padded, width, axis=1
+    ).sum(axis=2)
+    return around

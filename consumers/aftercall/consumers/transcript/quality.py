@@ -17,7 +17,7 @@ MIN_AVG_LOGPROB = -1.0
 MAX_NO_SPEECH = 0.6
 MAX_WORDS_PER_S = 8.0
 MIN_LOOP_REPEATS = 4
-MIN_LOOP_WORDS = 6
+MIN_LOOP_WORDS = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def is_loop(text: str) -> bool:
     """Say whether some run of one to eight words comes four times in a row and makes up most of the text.
 
     Short loops escape zlib, whose own header weighs more than they do: "thank you thank you thank you thank you".
-    Counting digits does not count: "one one one one" is how people read numbers.
+    A loop has eight words at least, so that a number read out with repeated digits is none.
     """
     words = text.lower().split()
     for size in range(1, 9):

@@ -1,0 +1,105 @@
+"""Objects by key: on disk, in memory or in S3, through obstore, with creation as the deciding act."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import typing
+
+from aftercall.contracts import errors, outcomes
+
+_NO_SPACE = ("os error 28", "No space left", "os error 122", "os error 27", "File too large")
+
+
+class ObjectStore:
+    """Small objects under keys; an object that exists is complete.
+
+    On disk obstore writes to a staging file and links or renames it, so that a writer killed in the middle leaves
+    nothing under the key.
+    """
+
+    def __init__(self, store: typing.Any) -> None:
+        self._store = store
+
+    @classmethod
+    def on_disk(cls, folder: pathlib.Path) -> ObjectStore:
+        """Open a folder as a store, creating it."""
+        import obstore.store
+
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(obstore.store.LocalStore(prefix=str(folder)))
+
+    @classmethod
+    def in_memory(cls) -> ObjectStore:
+        """Open an empty store that nobody else sees."""
+        import obstore.store
+
+        return cls(obstore.store.MemoryStore())
+
+    async def create(self, key: str, data: bytes) -> None:
+        """Write a new object; raise `errors.AlreadyExistsError` when there is one."""
+        import obstore
+        import obstore.exceptions
+
+        try:
+            await obstore.put_async(self._store, key, data, mode="create")
+        except obstore.exceptions.AlreadyExistsError as exc:
+            raise errors.AlreadyExistsError(f"{key} exists") from exc
+        except (OSError, obstore.exceptions.BaseError) as exc:
+            raise _translate(exc) from exc
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write an object over whatever is there."""
+        import obstore
+        import obstore.exceptions
+
+        try:
+            await obstore.put_async(self._store, key, data)
+        except (OSError, obstore.exceptions.BaseError) as exc:
+            raise _translate(exc) from exc
+
+    async def get(self, key: str) -> bytes | None:
+        """Read an object; None when there is none."""
+        import obstore
+        import obstore.exceptions
+
+        try:
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async())
+        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            return None
+        except (OSError, obstore.exceptions.BaseError) as exc:
+            raise _translate(exc) from exc
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Return every key below `prefix`, in order."""
+        import obstore
+        import obstore.exceptions
+
+        def listed() -> list[str]:
+            return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
+
+        try:
+            return await asyncio.to_thread(listed)
+        except (OSError, obstore.exceptions.BaseError) as exc:
+            raise _translate(exc) from exc
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; one that is gone already is fine."""
+        import obstore
+        import obstore.exceptions
+
+        try:
+            await obstore.delete_async(self._store, key)
+        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            return
+        except (OSError, obstore.exceptions.BaseError) as exc:
+            raise _translate(exc) from exc
+
+
+def _translate(exc: Exception) -> errors.TransientError:
+    if any(sign in str(exc) for sign in _NO_SPACE):
+        return errors.TransientError("the disk is full", reason=outcomes.Reason.DISK_FULL, retry_after_s=5.0)
+    return errors.TransientError(
+        f"the object store failed ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE
+    )

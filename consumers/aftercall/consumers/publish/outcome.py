@@ -1,0 +1,148 @@
+"""Decide a generation's outcome once, and make it known at least once.
+
+The order is what makes it safe to be killed anywhere: the transcript under a key made of its content; then the
+create-only outcome that names it, which decides; then the copy for people; then the news. Whoever finds the outcome
+decided adopts it and does the rest of the steps again, each of which changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import typing
+
+from aftercall.consumers.publish import objects, topic
+from aftercall.contracts import documents, errors, events, identity, outcomes, transcript
+
+SOURCE = "aftercall"
+
+
+class Publisher:
+    """Writes outcomes and transcripts to the object store and their news to the topic."""
+
+    def __init__(self, store: objects.ObjectStore, news: topic.Topic) -> None:
+        self._store = store
+        self._news = news
+
+    async def read(self, work: identity.Work) -> outcomes.Outcome | None:
+        """Return how this generation ended; None when it has not."""
+        data = await self._store.get(work.outcome_key)
+        return None if data is None else documents.parse(outcomes.Outcome, data, what=work.outcome_key)
+
+    async def read_transcript(self, outcome: outcomes.Outcome) -> transcript.Transcript | None:
+        """Return the transcript that a canonical outcome names; None for other outcomes and after a deletion."""
+        if outcome.transcript_key is None:
+            return None
+        if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
+            return None
+        data = await self._store.get(outcome.transcript_key)
+        return None if data is None else documents.parse(transcript.Transcript, data, what=outcome.transcript_key)
+
+    async def is_deleted(self, recording: identity.Recording) -> bool:
+        """Say whether the recording has been deleted on purpose."""
+        return await self._store.get(recording.tombstone_key) is not None
+
+    async def publish_transcript(
+        self, work: identity.Work, made: transcript.Transcript, *, attempts: int, now: datetime.datetime
+    ) -> outcomes.Outcome:
+        """Publish a transcript, unless this generation was decided already: then adopt that outcome."""
+        data = documents.encode(made)
+        key = work.recording.transcript_key(hashlib.sha256(data).hexdigest())
+        await self._store.put(key, data)
+        outcome = outcomes.Outcome(
+            kind=outcomes.Kind.CANONICAL,
+            reason=outcomes.Reason.DONE,
+            transcript_key=key,
+            input_sha256=made.audio.sha256,
+            **_identity_of(work, made.call_id),
+            attempts=attempts,
+            decided_at=now,
+        )
+        decided = await self._decide(work, outcome)
+        if decided.transcript_key != key:
+            await self._store.delete(key)
+        await self.announce(decided)
+        return decided
+
+    async def publish_failure(
+        self,
+        work: identity.Work,
+        event: events.RecordingReady,
+        kind: outcomes.Kind,
+        reason: outcomes.Reason,
+        message: str,
+        *,
+        attempts: int,
+        now: datetime.datetime,
+    ) -> outcomes.Outcome:
+        """Publish that this generation ended without a transcript, unless it was decided already."""
+        outcome = outcomes.Outcome(
+            kind=kind,
+            reason=reason,
+            message=message,
+            **_identity_of(work, event.call_id),
+            attempts=attempts,
+            decided_at=now,
+        )
+        decided = await self._decide(work, outcome)
+        await self.announce(decided)
+        return decided
+
+    async def announce(self, outcome: outcomes.Outcome) -> None:
+        """Do what follows a decision: the copy for people, and the news. Safe to repeat."""
+        made = await self.read_transcript(outcome)
+        if outcome.kind is outcomes.Kind.CANONICAL and made is None:
+            return  # deleted meanwhile: a tombstone beats every outcome, so there is no news of it
+        if made is not None:
+            await self._copy_for_people(outcome, made)
+        await self._news.append(events.decided(_news_of(outcome, made), source=SOURCE))
+
+    async def _decide(self, work: identity.Work, outcome: outcomes.Outcome) -> outcomes.Outcome:
+        try:
+            await self._store.create(work.outcome_key, documents.encode(outcome))
+        except errors.AlreadyExistsError as exc:
+            decided = await self.read(work)
+            if decided is None:  # created and gone again: somebody tidied up; the next attempt decides anew
+                raise errors.TransientError(
+                    "the outcome vanished while it was read", reason=outcomes.Reason.STORE_UNAVAILABLE
+                ) from exc
+            return decided
+        return outcome
+
+    async def _copy_for_people(self, outcome: outcomes.Outcome, made: transcript.Transcript) -> None:
+        """Keep `transcripts/{tenant}/{call_id}.json` at the highest canonical generation."""
+        key = identity.current_copy_key(outcome.tenant, outcome.call_id)
+        there = await self._store.get(key)
+        if there is not None:
+            shown = documents.parse(transcript.Transcript, there, what=key)
+            same_version = (shown.recording_id, shown.version) == (made.recording_id, made.version)
+            if same_version and shown.generation >= made.generation:
+                return
+        await self._store.put(key, documents.encode(made))
+        if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
+            await self._store.delete(key)
+
+
+def _identity_of(work: identity.Work, call_id: str) -> dict[str, typing.Any]:
+    return {
+        "tenant": work.recording.tenant,
+        "call_id": call_id,
+        "recording_id": work.recording.recording_id,
+        "version": work.version,
+        "generation": work.generation,
+        "transcription_id": work.transcription_id,
+    }
+
+
+def _news_of(
+    outcome: outcomes.Outcome, made: transcript.Transcript | None
+) -> events.TranscriptReady | events.TranscriptFailed:
+    names: dict[str, typing.Any] = {
+        name: getattr(outcome, name)
+        for name in ("tenant", "call_id", "recording_id", "version", "generation", "transcription_id", "decided_at")
+    }
+    if made is None:
+        names |= {"kind": outcome.kind, "reason": outcome.reason, "message": outcome.message}
+        return events.TranscriptFailed(**names)
+    names |= {"transcript_key": outcome.transcript_key, "language": made.language}
+    return events.TranscriptReady(**names, duration_s=made.audio.duration_s, audio_s=made.cost.audio_s)

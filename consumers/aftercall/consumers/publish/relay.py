@@ -1,0 +1,78 @@
+"""Carry the news of outcomes to ClickHouse, as a consumer group of its own: its outage never stops transcription."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aftercall.consumers import observer
+from aftercall.consumers.publish import clickhouse, outcome, topic
+from aftercall.contracts import errors, events, identity, metrics
+
+log = logging.getLogger(__name__)
+
+GROUP = "clickhouse"
+_BATCH = 64
+_IDLE_S = 0.5
+_LONGEST_DELAY_S = 60.0
+
+
+class ClickHouseRelay:
+    """Reads the topic, loads each transcript, inserts its rows, and commits; what is delivered twice is idempotent."""
+
+    def __init__(
+        self,
+        news: topic.Topic,
+        publisher: outcome.Publisher,
+        sink: clickhouse.ClickHouse,
+        observe: observer.Observer,
+    ) -> None:
+        self._news = news
+        self._publisher = publisher
+        self._sink = sink
+        self._observe = observe
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Carry until `stopping`; a failure is tried again, ever more slowly, up to once a minute."""
+        delay_s = _IDLE_S
+        opened = False
+        while not stopping.is_set():
+            try:
+                if not opened:
+                    await self._sink.open()
+                    opened = True
+                carried = await self.carry()
+                delay_s = 0.0 if carried else _IDLE_S
+            except errors.TransientError as exc:
+                delay_s = min(_LONGEST_DELAY_S, max(1.0, delay_s * 2))
+                self._observe.add(metrics.RELAY_FAILURES, sink=GROUP)
+                log.warning("relay failed", extra={"sink": GROUP, "reason": exc.reason, "delay_s": delay_s})
+            try:
+                async with asyncio.timeout(delay_s):
+                    await stopping.wait()
+            except TimeoutError:
+                pass
+        if opened:
+            await self._sink.close()
+
+    async def carry(self) -> int:
+        """Carry the next events; return how many there were."""
+        records = await self._news.read(GROUP, limit=_BATCH)
+        recordings, segments = [], []
+        for record in records:
+            data = record.event.data
+            if isinstance(data, events.RecordingReady):
+                continue
+            work = identity.Work(identity.Recording(data.tenant, data.recording_id), data.version, data.generation)
+            decided = await self._publisher.read(work)
+            made = None if decided is None else await self._publisher.read_transcript(decided)
+            if isinstance(data, events.TranscriptReady) and made is None:
+                continue  # deleted meanwhile
+            recordings.append(clickhouse.recording_row(data, made))
+            segments += clickhouse.segment_rows(made) if made is not None else []
+        # Segments first: a recording's row is what makes them current.
+        await self._sink.insert("segments", segments)
+        await self._sink.insert("recordings", recordings)
+        if records:
+            await self._news.commit(GROUP, records[-1].position)
+        return len(records)

@@ -1,0 +1,264 @@
+"""One recording to one transcript: fetch, decode, cut, hear, assemble. No decision is published here."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import pathlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aftercall.consumers import checkpoints, hearing, observer
+from aftercall.consumers.intake import delivery
+from aftercall.consumers.recording import cutting, decode, fetch, frames
+from aftercall.consumers.transcript import document, heard, quality
+from aftercall.contracts import errors, metrics, outcomes, reports, settings, transcript, windows
+
+Report = Callable[[reports.Stage, float | None, float | None], Awaitable[None]]
+"""Takes the stage, how far along it is (0 to 1) and the audio-seconds, each as far as known."""
+
+
+class Recognizer:
+    """Makes transcripts. Windows of all calls share `max_windows_in_flight`, which bounds the audio in memory."""
+
+    def __init__(
+        self,
+        backend: windows.SpeechBackend,
+        fetcher: fetch.Fetcher,
+        configured: settings.Settings,
+        *,
+        spool: pathlib.Path,
+        egress_host: str | None = None,
+        observe: observer.Observer | None = None,
+        now: Callable[[], datetime.datetime],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._backend = backend
+        self._fetcher = fetcher
+        self._settings = configured
+        self._spool = spool
+        self._egress_host = egress_host
+        self._observe = observe or observer.Unobserved()
+        self._now = now
+        self._clock = clock
+        self._room = asyncio.Semaphore(configured.speech.max_windows_in_flight)
+        recording = configured.recording
+        self._limits = decode.Limits(
+            memory_bytes=recording.decode_memory_bytes,
+            cpu_s=recording.decode_cpu_s,
+            stall_s=recording.decode_stall_s,
+            max_duration_s=recording.max_duration_s,
+            max_channels=recording.max_channels,
+        )
+
+    async def transcribe(
+        self, taken: delivery.Delivery, kept: checkpoints.Checkpoints, report: Report
+    ) -> transcript.Transcript:
+        """Make the transcript of one recording; raises the error families of `contracts.errors`."""
+        language = self._language(taken)
+        self._check_egress(taken.work.recording.tenant)
+        watch = _Stopwatch(self._clock)
+        with tempfile.TemporaryDirectory(dir=self._spool, prefix="job-") as folder:
+            await report(reports.Stage.FETCHING, None, None)
+            with watch.stage("fetch"):
+                fetched = await self._fetcher.fetch(
+                    taken.event.recording_uri, pathlib.Path(folder) / "recording", version=taken.work.version
+                )
+            await report(reports.Stage.DECODING, None, None)
+            async with decode.open_recording(fetched.path, self._limits) as decoding:
+                hear = hearing.Hearing(
+                    self._backend,
+                    kept,
+                    taken.work,
+                    temperatures=self._settings.speech.temperatures,
+                    on_retry=lambda flag: self._observe.add(metrics.WINDOWS_RETRIED, flag=str(flag)),
+                )
+                cutter = cutting.Cutter(decoding)
+                options = windows.Options(language=language, beam_size=self._settings.speech.beam_size)
+                found = await self._hear_all(cutter, decoding.facts, hear, taken, options, report, watch)
+                facts, trailer = decoding.facts, decoding.trailer
+        summary = cutter.summary
+        await report(reports.Stage.ASSEMBLING, None, summary.duration_s * facts.channels)
+        with watch.stage("assemble"):
+            made = document.build(
+                document.Facts(
+                    work=taken.work,
+                    event=taken.event,
+                    audio=_audio(facts, trailer, fetched),
+                    truncated=summary.truncated,
+                    channels=[heard.Channel(each.speech, each.rms) for each in summary.channels],
+                    non_speech=_non_speech(summary),
+                    heard_windows=found,
+                    backend=self._backend.info,
+                    options=options,
+                    requested_language=language,
+                    timings_s=watch.spent_s | {"decode_cpu": trailer.cpu_s},
+                ),
+                now=self._now(),
+            )
+        for stage, spent_s in watch.spent_s.items():
+            self._observe.observe(metrics.STAGE_SECONDS, spent_s, stage=stage)
+        self._observe.add(metrics.AUDIO_SECONDS, made.cost.audio_s, tenant=made.tenant)
+        return made
+
+    async def _hear_all(
+        self,
+        cutter: cutting.Cutter,
+        facts: frames.Facts,
+        hear: hearing.Hearing,
+        taken: delivery.Delivery,
+        options: windows.Options,
+        report: Report,
+        watch: _Stopwatch,
+    ) -> list[heard.HeardWindow]:
+        """Hear windows while the rest is still being decoded; decoding waits when too many are in flight."""
+        found: list[heard.HeardWindow] = []
+
+        async def hear_one(cut: cutting.CutWindow) -> None:
+            try:
+                window = windows.Window(
+                    f"{taken.work.transcription_id}/{cut.channel}/{cut.index}", taken.event.tenant, cut.pcm, options
+                )
+                measured = quality.WindowFacts(window.duration_s, cut.speech_s)
+                with watch.stage("speech"):
+                    came = await hear.hear(window, measured)
+                found.append(
+                    heard.HeardWindow(
+                        channel=cut.channel,
+                        index=cut.index,
+                        time_map=cut.time_map,
+                        speech=cut.speech,
+                        duration_s=window.duration_s,
+                        result=came.result,
+                        verdict=came.verdict,
+                        attempts=came.attempts,
+                    )
+                )
+                await report(reports.Stage.TRANSCRIBING, _progress(cut, facts), None)
+            finally:
+                self._room.release()
+
+        with watch.stage("decode_and_speech"):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    async for cut in _each(cutter, watch):
+                        await self._room.acquire()
+                        group.create_task(hear_one(cut))
+            except BaseExceptionGroup as failed:
+                raise _first(failed) from failed
+        return sorted(found, key=lambda window: (window.channel, window.index))
+
+    def _language(self, taken: delivery.Delivery) -> str | None:
+        asked = (
+            taken.event.language or self._settings.policy(taken.event.tenant).language or self._settings.speech.language
+        )
+        known = self._backend.info.languages
+        if asked is None:
+            return None
+        plain = asked.lower().replace("_", "-").partition("-")[0]
+        if known is not None and plain not in known:
+            raise errors.RejectedError(
+                f"language {asked!r} is not one that the model knows", reason=outcomes.Reason.UNKNOWN_LANGUAGE
+            )
+        return plain
+
+    def _check_egress(self, tenant: str) -> None:
+        host = self._egress_host
+        if host is not None and host not in self._settings.policy(tenant).egress_hosts:
+            raise errors.PermanentError(
+                f"the policy of tenant {tenant!r} lets no audio go to {host}; list it under its egress_hosts",
+                reason=outcomes.Reason.TENANT_POLICY,
+            )
+
+
+class _Stopwatch:
+    """Adds up the wall time of stages; stages that run side by side each count their own."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.spent_s: dict[str, float] = {}
+
+    def stage(self, name: str) -> _Lap:
+        return _Lap(self, name)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.spent_s[name] = self.spent_s.get(name, 0.0) + seconds
+
+    def now(self) -> float:
+        return self._clock()
+
+
+@dataclasses.dataclass(slots=True)
+class _Lap:
+    watch: _Stopwatch
+    name: str
+    started: float = 0.0
+
+    def __enter__(self) -> None:
+        self.started = self.watch.now()
+
+    def __exit__(self, *_: object) -> None:
+        self.watch.add(self.name, self.watch.now() - self.started)
+
+
+async def _each(cutter: cutting.Cutter, watch: _Stopwatch) -> AsyncIterator[cutting.CutWindow]:
+    """Pass windows on, counting only the time that decoding and cutting took."""
+    source = cutter.windows()
+    while True:
+        with watch.stage("decode"):
+            cut = await anext(source, None)
+        if cut is None:
+            return
+        yield cut
+
+
+def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the failure that names the outcome: something permanent before something that may pass."""
+    leaves: list[BaseException] = []
+    stack: list[BaseException] = [failed]
+    while stack:
+        exc = stack.pop()
+        if isinstance(exc, BaseExceptionGroup):
+            stack += exc.exceptions
+        else:
+            leaves.append(exc)
+    order = (asyncio.CancelledError, errors.PermanentError, errors.StrikeError, errors.TransientError)
+    return min(leaves, key=lambda exc: next((at for at, kind in enumerate(order) if isinstance(exc, kind)), len(order)))
+
+
+def _progress(cut: cutting.CutWindow, facts: frames.Facts) -> float | None:
+    if not facts.declared_s:
+        return None
+    return min(1.0, cut.time_map.spans[-1].end / windows.SAMPLE_RATE_HZ / facts.declared_s)
+
+
+def _audio(facts: frames.Facts, trailer: frames.Trailer, fetched: fetch.Fetched) -> transcript.Audio:
+    return transcript.Audio(
+        duration_s=round(trailer.n_samples / windows.SAMPLE_RATE_HZ, 3),
+        channels=facts.channels,
+        channel_layout=facts.channel_layout,
+        sample_rate_hz=facts.sample_rate_hz,
+        codec=facts.codec,
+        container=facts.container,
+        size_bytes=fetched.size_bytes,
+        sha256=fetched.sha256,
+    )
+
+
+def _non_speech(summary: cutting.Summary) -> list[transcript.NonSpeech]:
+    steady = [
+        transcript.NonSpeech(channel=index, start_s=_s(each.start), end_s=_s(each.end), kind=str(each.sound))  # type: ignore[arg-type]
+        for index, channel in enumerate(summary.channels)
+        for each in channel.steady
+    ]
+    silent = [
+        transcript.NonSpeech(channel=None, start_s=_s(span.start), end_s=_s(span.end), kind="silence")
+        for span in summary.silences()
+    ]
+    return sorted([*steady, *silent], key=lambda each: (each.start_s, each.channel or 0))
+
+
+def _s(samples: int) -> float:
+    return round(samples / windows.SAMPLE_RATE_HZ, 3)
