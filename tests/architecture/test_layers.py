@@ -15,8 +15,8 @@ SOURCE_ROOTS = ("contracts", "serve", "consumers", "api", "cli")
 
 PURE = (
     "serve/aftercall/serve/batching.py",
-    "serve/aftercall/serve/decoding.py",
-    "serve/aftercall/serve/logmel.py",
+    "consumers/aftercall/consumers/recording/crosstalk.py",
+    "consumers/aftercall/consumers/recording/containers.py",
     "consumers/aftercall/consumers/recording/speech.py",
     "consumers/aftercall/consumers/recording/tones.py",
     "consumers/aftercall/consumers/recording/windows.py",
@@ -86,7 +86,7 @@ def test_pure_modules_stay_pure(place: str) -> None:
         for name in imports(file):
             top = name.partition(".")[0]
             if top == "aftercall":
-                if not any(name.startswith(f"{ours}.") for ours in allowed_ours):
+                if not any(f"{name}.".startswith(f"{ours}.") for ours in allowed_ours):
                     offenders.add(f"{file.relative_to(ROOT)}: {name}")
             elif top in IMPURE or (top not in sys.stdlib_module_names and top != "numpy"):
                 offenders.add(f"{file.relative_to(ROOT)}: {name}")
@@ -105,7 +105,7 @@ def test_contracts_import_nothing_of_ours_and_no_heavy_library() -> None:
     """What every part agrees on works with the core dependencies alone."""
     names = {name.partition(".")[0] for path in modules("contracts") for name in imports(path)}
 
-    assert names <= set(sys.stdlib_module_names) | {"aftercall", "pydantic", "yaml", "numpy"}
+    assert names <= set(sys.stdlib_module_names) | {"aftercall", "pydantic", "pydantic_core", "yaml", "numpy"}
 
 
 @pytest.mark.parametrize("part", SOURCE_ROOTS)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "testserver"})
+from aftercall.contracts import settings
 
 
 def tenant_of(headers: Mapping[str, str], keys: Mapping[str, pydantic.SecretStr]) -> str | None:
@@ -32,10 +32,10 @@ def is_local(headers: Mapping[str, str]) -> bool:
     A page can make a browser send requests here under a name that it makes point at 127.0.0.1 (DNS rebinding), or from
     its own origin; both show in headers that a page cannot forge.
     """
-    if _host(f"//{headers.get('host', '')}") not in LOOPBACK:
+    if _host(f"//{headers.get('host', '')}") not in settings.LOOPBACK:
         return False
     origin = headers.get("origin")
-    return origin is None or _host(origin) in LOOPBACK
+    return origin is None or _host(origin) in settings.LOOPBACK
 
 
 def _host(address: str) -> str | None:

@@ -17,7 +17,8 @@ def reference(document: dict[str, Any]) -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         f"<title>{_e(info['title'])} API</title><style>{_STYLE}</style>",
-        f"<h1>{_e(info['title'])} API</h1><p>Version {_e(info['version'])} · <a href=/openapi.json>openapi.json</a></p>",
+        f"<h1>{_e(info['title'])} API</h1>",
+        f"<p>Version {_e(info['version'])} · <a href=/openapi.json>openapi.json</a></p>",
         *(f"<p>{_e(paragraph)}</p>" for paragraph in info.get("description", "").split("\n\n")),
     ]
     for path, operations in document["paths"].items():

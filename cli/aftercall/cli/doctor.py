@@ -76,6 +76,10 @@ async def check(configured: settings.Settings) -> list[Finding]:
 
 
 async def _data_folder(folder: pathlib.Path) -> str:
+    return await asyncio.to_thread(_look_at, folder)
+
+
+def _look_at(folder: pathlib.Path) -> str:
     at = folder.resolve()
     while not at.exists():
         at = at.parent

@@ -48,7 +48,9 @@ def transcribe(
         raise typer.BadParameter(f"several recordings as {form} need --out, a folder for one file each")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    if not asyncio.run(_transcribe_all(_allowing_own_server(configured), files, form, targets)):
+    if not asyncio.run(
+        _transcribe_all(_allowing_own_server(configured), files, [file.resolve() for file in files], form, targets)
+    ):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -72,11 +74,10 @@ def _allowing_own_server(configured: settings.Settings) -> settings.Settings:
 async def _transcribe_all(
     configured: settings.Settings,
     files: list[pathlib.Path],
+    resolved: list[pathlib.Path],
     form: formats.Format,
     targets: list[pathlib.Path | None],
 ) -> bool:
-    folders = sorted({file.resolve().parent for file in files})  # noqa: ASYNC240 -- nothing else runs yet
-    addressed = [(file, file.resolve().as_uri()) for file in files]  # noqa: ASYNC240
     backend = backends.build(configured.speech)
     await backend.start()
     try:
@@ -84,7 +85,7 @@ async def _transcribe_all(
             recognizer = recognition.Recognizer(
                 backend,
                 fetch.Fetcher(
-                    folders=folders,
+                    folders=sorted({path.parent for path in resolved}),
                     max_size_bytes=configured.recording.max_size_bytes,
                 ),
                 configured,
@@ -93,7 +94,7 @@ async def _transcribe_all(
                 now=local.utc_now,
             )
             room = asyncio.Semaphore(configured.intake.max_open_calls)
-            jobs = [asyncio.create_task(_one(recognizer, file.name, uri, room)) for file, uri in addressed]
+            jobs = [asyncio.create_task(_one(recognizer, path, room)) for path in resolved]
             all_good = True
             for file, target, task in zip(files, targets, jobs, strict=True):
                 made = await task
@@ -108,7 +109,7 @@ async def _transcribe_all(
 
 
 async def _one(
-    recognizer: recognition.Recognizer, name: str, uri: str, room: asyncio.Semaphore
+    recognizer: recognition.Recognizer, file: pathlib.Path, room: asyncio.Semaphore
 ) -> transcript.Transcript | str:
     """Return the transcript, or in one sentence why there is none."""
 
@@ -116,11 +117,11 @@ async def _one(
         pass
 
     try:
-        call_id = identity.parse_id(name, what="file name")
+        call_id = identity.parse_id(file.name, what="file name")
     except identity.InvalidIdError as exc:
         return str(exc)
     event = events.RecordingReady(
-        tenant=_TENANT, call_id=call_id, recording_id=call_id, recording_uri=uri, version="file"
+        tenant=_TENANT, call_id=call_id, recording_id=call_id, recording_uri=file.as_uri(), version="file"
     )
     work = identity.Work(event.recording, "file", 1)
     taken = delivery.Delivery(work, event, attempts=1, strikes=0, queued_at=0.0)

@@ -166,9 +166,12 @@ class Event(pydantic.BaseModel):
                 raise ValueError(f"type {stem} has version {major}; this code knows v1")
             raise ValueError(f"type {plain['type']} is not an event of aftercall")
         data = plain.get("data")
-        if isinstance(data, pydantic.BaseModel):
+        if not isinstance(data, dict):
             return plain
-        return {**plain, "data": model.model_validate(data)}
+        try:
+            return {**plain, "data": model.model_validate(data)}
+        except pydantic.ValidationError as exc:
+            raise ValueError(f"data: {documents.describe(exc)}") from exc
 
 
 def parse(data: bytes | str) -> Event:

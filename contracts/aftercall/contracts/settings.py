@@ -28,6 +28,7 @@ ALIASES: dict[str, tuple[str, str]] = {
 }
 """Names that other products' users have in their environment already; our own name wins where both are set."""
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _AUTO_LANGUAGE = frozenset({"", "auto", "detect"})
 
 PositiveSeconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
@@ -118,13 +119,12 @@ class Speech(Section):
     def _auto_is_none(cls, value: Any) -> Any:
         return None if isinstance(value, str) and value.strip().lower() in _AUTO_LANGUAGE else value
 
-    @pydantic.model_validator(mode="after")
-    def _url_where_needed(self) -> Speech:
-        if self.backend == "openai" and self.url is None:
-            raise ValueError("backend is openai, which needs url")
-        if not self.temperatures:
-            raise ValueError("temperatures is empty; it needs at least one, usually 0.0")
-        return self
+    @pydantic.field_validator("temperatures")
+    @classmethod
+    def _one_at_least(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("is empty; it needs at least one temperature, usually 0.0")
+        return value
 
 
 class Api(Section):
@@ -150,14 +150,6 @@ class Settings(Section):
     api: Api = Api()
     tenants: tuple[TenantPolicy, ...] = ()
     """Policies of tenants; a tenant that is not listed gets the defaults, which let nothing leave."""
-
-    @pydantic.model_validator(mode="after")
-    def _keys_beyond_loopback(self) -> Settings:
-        if self.api.host not in {"127.0.0.1", "localhost", "::1"} and not self.api.keys:
-            raise ValueError(
-                f"api.host {self.api.host} can be reached from outside, so api.keys must name a key for each tenant"
-            )
-        return self
 
     def policy(self, tenant: str) -> TenantPolicy:
         """Return the tenant's policy; one that is not listed gets the defaults."""
@@ -186,9 +178,23 @@ def load(
         settings = Settings.model_validate(merged)
     except pydantic.ValidationError as exc:
         problems += [f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in exc.errors()]
+    problems += _contradictions(merged)
     if problems:
         raise errors.ConfigurationError("\n".join(problems))
     return settings
+
+
+def _contradictions(merged: Mapping[str, Any]) -> list[str]:
+    """Find settings that do not go together; of the plain values, so that other problems hide none of these."""
+    found = []
+    api, speech = (merged.get(name) for name in ("api", "speech"))
+    if isinstance(api, Mapping) and api.get("host", "127.0.0.1") not in LOOPBACK and not api.get("keys"):
+        found.append(
+            f"api.host: {api['host']} can be reached from outside, so api.keys must name a key for each tenant"
+        )
+    if isinstance(speech, Mapping) and speech.get("backend") == "openai" and not speech.get("url"):
+        found.append("speech.url: backend is openai, which needs the address of a server")
+    return found
 
 
 def _read_file(file: pathlib.Path | None, problems: list[str]) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""Metric names follow the conventions that dashboards and people rely on."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from aftercall.consumers import observer
+from aftercall.contracts import metrics
+
+UNBOUNDED = {"call_id", "recording_id", "transcription_id", "version", "path", "message"}
+
+
+@pytest.mark.parametrize("metric", metrics.ALL, ids=lambda metric: metric.name)
+def test_names_and_labels_follow_the_conventions(metric: metrics.Metric) -> None:
+    """Prefix, snake case, `_total` for counters alone, a sentence of help, no label without bound."""
+    assert re.fullmatch(r"aftercall_[a-z]+_[a-z_]+", metric.name)
+    assert (metric.kind is metrics.Kind.COUNTER) == metric.name.endswith("_total")
+    assert (metric.kind is metrics.Kind.HISTOGRAM) == bool(metric.buckets)
+    assert metric.help.endswith(".")
+    assert not UNBOUNDED & set(metric.labels)
+
+
+def test_every_metric_is_in_the_exposition_once_it_has_a_value() -> None:
+    """The registry is made from the declarations."""
+    observe = observer.PrometheusObserver()
+    for metric in metrics.ALL:
+        labels = dict.fromkeys(metric.labels, "x")
+        if metric.kind is metrics.Kind.HISTOGRAM:
+            observe.observe(metric, 1.0, **labels)
+        else:
+            observe.add(metric, 1.0, **labels)
+
+    shown = observe.exposition().decode()
+
+    assert [] == [metric.name for metric in metrics.ALL if f"\n{metric.name}" not in f"\n{shown}"]
