@@ -67,8 +67,6 @@ def install(app: fastapi.FastAPI) -> None:
     @app.exception_handler(fastapi.exceptions.RequestValidationError)
     async def of_validation(_: fastapi.Request, exc: fastapi.exceptions.RequestValidationError) -> fastapi.Response:
         found = exc.errors()
-        if any(problem["type"] == "json_invalid" for problem in found):
-            return answer(400, "the request body is not JSON")
         told = "; ".join(f"{'.'.join(map(str, problem['loc'][1:])) or 'body'}: {problem['msg']}" for problem in found)
         return answer(422, told)
 

@@ -8,7 +8,7 @@ import fastapi
 
 from aftercall.api import access, problems, views
 from aftercall.consumers.intake import uploads
-from aftercall.contracts import events, identity, reports
+from aftercall.contracts import documents, errors, events, identity, reports
 
 router = fastapi.APIRouter(prefix="/v1/recordings", tags=["recordings"])
 
@@ -19,6 +19,15 @@ _BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+
+_ASKED = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": views.TranscribeRequest.model_json_schema()}},
+    }
+}
+_MAX_BODY_BYTES = 64 * 1024
 
 
 @router.put(
@@ -76,13 +85,16 @@ async def upload(
 
 
 @router.post(
-    "/{recording_id}/transcribe", status_code=202, responses=problems.responses(400, 401, 403, 404, 409, 422, 503)
+    "/{recording_id}/transcribe",
+    status_code=202,
+    openapi_extra=_ASKED,
+    responses=problems.responses(400, 401, 403, 404, 409, 413, 422, 503, 507),
 )
 async def transcribe(
     recording_id: str,
     found: access.Service,
     caller: access.Caller,
-    asked: views.TranscribeRequest | None = None,
+    request: fastapi.Request,
     tenant: Annotated[str | None, fastapi.Query(description="Whose, where several tenants use the id.")] = None,
     idempotency_key: Annotated[str | None, fastapi.Header(min_length=1, max_length=255)] = None,
 ) -> views.Queued:
@@ -93,13 +105,32 @@ async def transcribe(
     """
     id_ = access.parse_id(recording_id, what="recording_id")
     access.must_be_enabled(found)
-    language = asked.language if asked is not None else None
+    language = (await _asked(request)).language
     access.must_know(found, language)
     recording = one_recording(await found.intake.find_call(id_, tenant=caller if caller is not None else tenant), id_)
     report = await found.intake.publish_again(recording, language=language, request_key=idempotency_key)
     if report is None:
         raise problems.ProblemError(404, f"no recording {id_!r} is known")
     return views.Queued(transcription_id=report.transcription_id, status=report.status)
+
+
+async def _asked(request: fastapi.Request) -> views.TranscribeRequest:
+    """Read the body whatever type it says it has: people send JSON without saying so."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY_BYTES:
+            raise problems.ProblemError(413, f"the request body is larger than {_MAX_BODY_BYTES} bytes")
+    if not body.strip():
+        return views.TranscribeRequest()
+    try:
+        plain = documents.load_object(body, what="the request body")
+    except errors.ContractError as exc:
+        raise problems.ProblemError(400, str(exc)) from exc
+    try:
+        return documents.validate(views.TranscribeRequest, plain, what="the request body")
+    except errors.ContractError as exc:
+        raise problems.ProblemError(422, str(exc)) from exc
 
 
 def one_recording(known: list[reports.WorkReport], id_: str) -> identity.Recording:

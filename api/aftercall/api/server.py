@@ -20,6 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind(address)
+            found.listen(1024)  # from here on nobody is refused, even before the first accept
         except OSError:
             found.close()
             raise

@@ -25,6 +25,8 @@ def leaked(block: Samples, frame_samples: int) -> Flags:
     `block` has shape [channels, n], n a multiple of `frame_samples`; the answer has [channels, n / frame_samples].
     """
     n_channels, n_samples = block.shape
+    if n_channels == 1 or n_samples == 0:
+        return np.zeros((n_channels, n_samples // frame_samples), dtype=np.bool_)
     framed = block.astype(np.float32).reshape(n_channels, n_samples // frame_samples, frame_samples)
     framed = framed - framed.mean(axis=2, keepdims=True)
     energy = _around(np.einsum("cfs,cfs->cf", framed, framed))
