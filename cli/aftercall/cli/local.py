@@ -79,6 +79,11 @@ class LocalService:
             self.ready = False
             await self.backend.close()
 
+    async def check_stores(self) -> None:
+        """Write to the database and to the object store; raise `errors.TransientError` when one cannot be written."""
+        await self.db.run(lambda connection: connection.execute("UPDATE consumed SET position = position"))
+        await self.store.put("probe", b"written to see that it can be\n")
+
     async def exposition(self) -> bytes:
         """Return the metrics as they are now."""
         self.observe.set(metrics.QUEUE_LENGTH, await self.intake.count_waiting())
