@@ -1,46 +1,44 @@
-"""Who asks, checked before anything else is looked at."""
+"""What endpoints ask before they do anything: for whom, and whether it can be done at all."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import fastapi
+import pydantic
 
-from aftercall.api import keys, problems, service
-from aftercall.contracts import identity
+from aftercall.api import problems, service
 
-_WITH_KEY = {"WWW-Authenticate": 'Bearer realm="aftercall"'}
+LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$"
 
 
-def service_of(request: fastapi.Request) -> service.Service:
-    """Return the service that this application speaks for."""
+def _service(request: fastapi.Request) -> service.Service:
     found: service.Service = request.app.state.service
     return found
 
 
-def caller(request: fastapi.Request) -> str | None:
-    """Return the caller's tenant; None on this machine without keys, where every tenant may be asked for."""
-    configured = service_of(request).settings.api.keys
-    if configured:
-        tenant = keys.tenant_of(request.headers, configured)
-        if tenant is None:
-            raise problems.ProblemError(401, "this request needs the API key of a tenant", headers=_WITH_KEY)
-        return tenant
-    if not keys.is_local(request.headers):
-        raise problems.ProblemError(403, "without API keys, only requests from this machine to itself are served")
-    return None
+def _caller(request: fastapi.Request) -> str | None:
+    tenant: str | None = request.state.caller
+    return tenant
 
 
-Service = Annotated[service.Service, fastapi.Depends(service_of)]
-Caller = Annotated[str | None, fastapi.Depends(caller)]
+Service = Annotated[service.Service, fastapi.Depends(_service)]
+"""The service that the application speaks for."""
+Caller = Annotated[str | None, fastapi.Depends(_caller)]
+"""The caller's tenant, as the gate found it; None: every tenant may be asked for."""
 
 
-def parse_id(value: str, *, what: str) -> str:
-    """Check an id from an address."""
-    try:
-        return identity.parse_id(value, what=what)
-    except identity.InvalidIdError as exc:
-        raise problems.ProblemError(422, str(exc)) from exc
+class Query(pydantic.BaseModel):
+    """Query parameters; one that does not exist is refused, so that a typing error cannot pass unseen."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def whose(caller: str | None, asked: str | None) -> str | None:
+    """Return the tenant that a request is about; None: every tenant's."""
+    if caller is not None and asked is not None and asked != caller:
+        raise problems.ProblemError(403, "this API key is another tenant's")
+    return caller if caller is not None else asked
 
 
 def must_be_enabled(found: service.Service) -> None:
@@ -49,8 +47,12 @@ def must_be_enabled(found: service.Service) -> None:
         raise problems.ProblemError(503, "transcription is switched off here (intake.enabled)")
 
 
-def must_know(found: service.Service, language: str | None) -> None:
-    """Refuse a language that the model does not know."""
+def known_language(found: service.Service, asked: str | None) -> str | None:
+    """Return a language as the model names it, `en` for `en-US`; refuse one that it does not know."""
+    if asked is None:
+        return None
+    plain = asked.lower().replace("_", "-").partition("-")[0]
     known = found.backend.info.languages
-    if language is not None and known is not None and language.lower().partition("-")[0] not in known:
-        raise problems.ProblemError(422, f"language {language!r} is not one that the model knows")
+    if known is not None and plain not in known:
+        raise problems.ProblemError(422, f"language {asked!r} is not one that the model knows")
+    return plain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
+HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
 h1{margin-bottom:0}code{background:#eef1f5;padding:.1em .3em;border-radius:3px}table{border-collapse:collapse}
 td{padding:.15rem .8rem .15rem 0;vertical-align:top}section{border-top:1px solid #d6dce4;margin-top:1.2rem}

@@ -5,61 +5,97 @@ from __future__ import annotations
 from typing import Annotated
 
 import fastapi
+import pydantic
 
-from aftercall.api import access, problems, views
+from aftercall.api import access, bodies, problems, views
 from aftercall.consumers.intake import uploads
-from aftercall.contracts import documents, errors, events, identity, reports
+from aftercall.contracts import events, identity, reports
 
-router = fastapi.APIRouter(prefix="/v1/recordings", tags=["recordings"])
+router = fastapi.APIRouter(prefix="/v1/recordings", tags=["recordings"], responses=problems.responses(*problems.ANY))
 
-_BODY = {
+_LOCATION = {"Location": {"description": "Where the transcription can be asked after", "schema": {"type": "string"}}}
+_RECORDING = {
     "requestBody": {
         "description": "The recording: WAV, MP3, M4A, FLAC, OGG or AMR.",
         "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-
-
-_ASKED = {
+_REQUEST = {
     "requestBody": {
+        "description": "How to transcribe it; may be left out.",
         "required": False,
         "content": {"application/json": {"schema": views.TranscribeRequest.model_json_schema()}},
     }
 }
-_MAX_BODY_BYTES = 64 * 1024
+
+
+def _parse_channels(given: list[str]) -> list[str]:
+    if len(given) > 64:
+        raise ValueError(f"channel is given {len(given)} times; a recording has at most 64")
+    for value in given:
+        role, _, name = value.partition(":")
+        for part, longest in ((role, 40), (name, identity.MAX_ID_CHARS)):
+            if len(part) > longest or not part.isprintable():
+                raise ValueError(f"channel {value[:40]!r} is not a role, or role:name, of printable characters")
+        if not role.strip():
+            raise ValueError(f"channel {value[:40]!r} names no role")
+    return given
+
+
+class UploadQuery(access.Query):
+    """What is known of a recording beside its sound."""
+
+    language: Annotated[str, pydantic.Field(pattern=access.LANGUAGE_PATTERN)] | None = None
+    """Language spoken, such as `en`; detected when left out."""
+    channel: Annotated[list[str], pydantic.AfterValidator(_parse_channels)] = pydantic.Field(default_factory=list)
+    """Who speaks on each channel, once for each in order: `role`, or `role:name`, such as `agent:Alice`."""
+
+    def channels(self) -> tuple[events.Channel, ...]:
+        """Return the channels as events name them."""
+        parts = [value.partition(":") for value in self.channel]
+        return tuple(
+            events.Channel(index=index, role=role.strip(), name=name.strip() or None)
+            for index, (role, _, name) in enumerate(parts)
+        )
+
+
+class TenantQuery(access.Query):
+    """Whose."""
+
+    tenant: events.TenantId | None = None
+    """Whose, where several tenants use the id and no API key tells."""
 
 
 @router.put(
     "/{tenant}/{call_id}",
     status_code=201,
-    openapi_extra=_BODY,
+    openapi_extra=_RECORDING,
     responses={
-        200: {"model": views.Uploaded, "description": "This recording was here already"},
-        **problems.responses(401, 403, 413, 422, 503, 507),
+        200: {"model": views.Uploaded, "description": "This recording was here already", "headers": _LOCATION},
+        201: {"description": "The recording is kept and queued", "headers": _LOCATION},
+        **problems.responses(408, 413, 415, 507),
     },
 )
 async def upload(
-    tenant: str,
-    call_id: str,
+    tenant: events.TenantId,
+    call_id: events.CallId,
+    query: Annotated[UploadQuery, fastapi.Query()],
     request: fastapi.Request,
     response: fastapi.Response,
     found: access.Service,
     caller: access.Caller,
-    language: Annotated[str | None, fastapi.Query(min_length=2, max_length=16)] = None,
 ) -> views.Uploaded:
-    """Upload a recording and queue it. The same content again changes nothing and answers 200."""
-    tenant, call_id = access.parse_id(tenant, what="tenant"), access.parse_id(call_id, what="call_id")
-    if caller is not None and caller != tenant:
-        raise problems.ProblemError(403, "this API key is another tenant's")
+    """Upload a recording and queue it. The same content again changes nothing and answers 200.
+
+    Other content under the same id is another version of the recording, and is transcribed as such.
+    """
+    access.whose(caller, tenant)
     access.must_be_enabled(found)
-    access.must_know(found, language)
-    declared = request.headers.get("content-length", "")
-    limit = found.settings.api.max_upload_bytes
-    if declared.isdecimal() and int(declared) > limit:
-        raise problems.ProblemError(413, f"the recording is larger than the {limit} bytes that are taken")
+    language = access.known_language(found, query.language)
+    bodies.check_whole(request, max_bytes=found.settings.api.max_upload_bytes)
     try:
-        kept = await found.uploads.store(identity.Recording(tenant, call_id), request.stream())
+        kept = await found.uploads.store(identity.Recording(tenant, call_id), bodies.steadily(request.stream()))
     except uploads.UploadTooLargeError as exc:
         raise problems.ProblemError(413, str(exc)) from exc
     event = events.RecordingReady(
@@ -68,80 +104,70 @@ async def upload(
         recording_id=call_id,
         recording_uri=kept.uri,
         version=kept.version,
+        channels=query.channels(),
         language=language,
     )
-    work = identity.Work(event.recording, kept.version, 1)
-    known = await found.intake.find(work.transcription_id)
+    known = await found.intake.find(identity.Work(event.recording, kept.version, event.generation).transcription_id)
     report = known or await found.intake.publish(event)
     response.status_code = 201 if known is None else 200
-    return views.Uploaded(
-        transcription_id=report.transcription_id,
-        status=report.status,
-        tenant=tenant,
-        call_id=call_id,
-        recording_id=call_id,
-        version=kept.version,
-    )
+    response.headers["Location"] = views.address(report)
+    return views.uploaded(report)
 
 
 @router.post(
     "/{recording_id}/transcribe",
     status_code=202,
-    openapi_extra=_ASKED,
-    responses=problems.responses(400, 401, 403, 404, 409, 413, 422, 503, 507),
+    openapi_extra=_REQUEST,
+    responses={
+        202: {"description": "The transcription is queued, or was already", "headers": _LOCATION},
+        **problems.responses(404, 408, 409, 413, 507),
+    },
 )
 async def transcribe(
-    recording_id: str,
+    recording_id: events.RecordingId,
+    query: Annotated[TenantQuery, fastapi.Query()],
+    request: fastapi.Request,
+    response: fastapi.Response,
     found: access.Service,
     caller: access.Caller,
-    request: fastapi.Request,
-    tenant: Annotated[str | None, fastapi.Query(description="Whose, where several tenants use the id.")] = None,
-    idempotency_key: Annotated[str | None, fastapi.Header(min_length=1, max_length=255)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        fastapi.Header(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[!-~]+$",
+            description="The client's name for this request: the same again gives the same transcription.",
+        ),
+    ] = None,
 ) -> views.Queued:
     """Transcribe a known recording, named by its own id or its call's.
 
     While it is queued or in work, the same request returns the same transcription. After that, each request is a new,
     deliberate transcription, unless it carries the `Idempotency-Key` of an earlier one.
     """
-    id_ = access.parse_id(recording_id, what="recording_id")
+    tenant = access.whose(caller, query.tenant)
     access.must_be_enabled(found)
-    language = (await _asked(request)).language
-    access.must_know(found, language)
-    recording = one_recording(await found.intake.find_call(id_, tenant=caller if caller is not None else tenant), id_)
+    language = access.known_language(found, (await bodies.read_json(request, views.TranscribeRequest)).language)
+    recording = one_recording(await found.intake.find_call(recording_id, tenant=tenant), recording_id)
     report = await found.intake.publish_again(recording, language=language, request_key=idempotency_key)
     if report is None:
-        raise problems.ProblemError(404, f"no recording {id_!r} is known")
+        raise problems.ProblemError(404, f"no recording {recording_id!r} is known")
+    if (report.tenant, report.recording_id) != (recording.tenant, recording.recording_id):
+        raise problems.ProblemError(422, "this Idempotency-Key was used for another recording; make a new one")
+    response.headers["Location"] = views.address(report)
     return views.Queued(transcription_id=report.transcription_id, status=report.status)
 
 
-async def _asked(request: fastapi.Request) -> views.TranscribeRequest:
-    """Read the body whatever type it says it has: people send JSON without saying so."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise problems.ProblemError(413, f"the request body is larger than {_MAX_BODY_BYTES} bytes")
-    if not body.strip():
-        return views.TranscribeRequest()
-    try:
-        plain = documents.load_object(body, what="the request body")
-    except errors.ContractError as exc:
-        raise problems.ProblemError(400, str(exc)) from exc
-    try:
-        return documents.validate(views.TranscribeRequest, plain, what="the request body")
-    except errors.ContractError as exc:
-        raise problems.ProblemError(422, str(exc)) from exc
-
-
 def one_recording(known: list[reports.WorkReport], id_: str) -> identity.Recording:
-    """Return the one recording that an id means."""
+    """Return the one recording that an id means: the one whose own id it is, before one of the call of that id."""
     meant = {identity.Recording(report.tenant, report.recording_id) for report in known}
-    exact = {recording for recording in meant if recording.recording_id == id_}
-    meant = exact or meant
+    meant = {recording for recording in meant if recording.recording_id == id_} or meant
     if not meant:
         raise problems.ProblemError(404, f"no recording {id_!r} is known")
     if len(meant) > 1:
-        several = "tenants" if len({recording.tenant for recording in meant}) > 1 else "recordings"
-        hint = "say which with ?tenant=" if several == "tenants" else "name one by its recording id"
+        of_tenants = len({recording.tenant for recording in meant}) > 1
+        several, hint = (
+            ("tenants", "say which with ?tenant=") if of_tenants else ("recordings", "name one by its own id")
+        )
         raise problems.ProblemError(409, f"{id_!r} is the id of several {several}; {hint}")
     return meant.pop()

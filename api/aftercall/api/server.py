@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 
 import fastapi
 
 from aftercall.contracts import errors
 
 _DRAIN_S = 5
+_IDLE_S = 30
+_MAX_HEAD_BYTES = 32 * 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind and return the listening socket; raise `errors.ConfigurationError` where that cannot be."""
+    """Bind and return the listening socket; raise `errors.ConfigurationError` where that cannot be.
+
+    Port 0 takes a free one; `getsockname` of the socket tells which.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
@@ -30,21 +37,33 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(app: fastapi.FastAPI, listening: socket.socket, stopping: asyncio.Event) -> None:
-    """Serve until `stopping`, then let open requests end."""
+    """Serve until `stopping`, then let open requests end, for a few seconds at most."""
     import uvicorn
 
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_DRAIN_S,
-        lifespan="off",
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # signals are for whoever runs the loop, who sets `stopping`
+
+    server = Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=_DRAIN_S,
+            lifespan="off",
+        )
     )
-    served = uvicorn.Server(config)
-    task = asyncio.create_task(served._serve([listening]), name="uvicorn")  # without its own signal handlers
-    wanted = asyncio.create_task(stopping.wait())
-    await asyncio.wait({task, wanted}, return_when=asyncio.FIRST_COMPLETED)
-    served.should_exit = True
-    wanted.cancel()
-    await task
+    serving = asyncio.create_task(server.serve([listening]), name="uvicorn")
+    stopped = asyncio.create_task(stopping.wait(), name="stopping")
+    try:
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        server.should_exit = True
+        await serving

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from aftercall.consumers.intake import delivery, uploads
-from aftercall.consumers.publish import outcome
-from aftercall.contracts import settings, windows
+from aftercall.contracts import identity, outcomes, settings, transcript, windows
 
 
 class Intake(delivery.Intake, delivery.Board, Protocol):
     """Where work is queued, and where it is."""
+
+
+class Published(Protocol):
+    """Where outcomes and transcripts are read."""
+
+    async def read(self, work: identity.Work) -> outcomes.Outcome | None:
+        """Return how this generation ended; None when it has not."""
+        ...
+
+    async def read_transcript(self, outcome: outcomes.Outcome) -> transcript.Transcript | None:
+        """Return the transcript that a canonical outcome names; None for other outcomes and after a deletion."""
+        ...
+
+
+class Uploads(Protocol):
+    """Where uploaded recordings are kept."""
+
+    async def store(self, recording: identity.Recording, body: AsyncIterator[bytes]) -> uploads.Upload:
+        """Take a body to its end, or keep nothing of it.
+
+        Raises `uploads.UploadTooLargeError`, and `errors.TransientError` when it cannot be kept.
+        """
+        ...
 
 
 class Service(Protocol):
@@ -27,12 +50,12 @@ class Service(Protocol):
         ...
 
     @property
-    def publisher(self) -> outcome.Publisher:
+    def publisher(self) -> Published:
         """Where outcomes and transcripts are read."""
         ...
 
     @property
-    def uploads(self) -> uploads.Uploads:
+    def uploads(self) -> Uploads:
         """Where uploaded recordings are kept."""
         ...
 
@@ -44,6 +67,10 @@ class Service(Protocol):
     @property
     def ready(self) -> bool:
         """Whether the model is loaded and work is being done."""
+        ...
+
+    async def check_stores(self) -> None:
+        """Write to every store that work needs; raise `errors.TransientError` for one that cannot be written."""
         ...
 
     async def exposition(self) -> bytes:

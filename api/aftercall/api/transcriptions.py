@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import fastapi
+import pydantic
 
 from aftercall.api import access, problems, service, views
 from aftercall.consumers.transcript import formats
-from aftercall.contracts import identity, outcomes, reports, transcript
+from aftercall.contracts import events, identity, outcomes, reports, transcript
 
-router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"])
+router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"], responses=problems.responses(*problems.ANY))
 
+_POLL_AFTER_S = 2
 _RENDERED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The transcript in the form asked for",
@@ -20,7 +23,32 @@ _RENDERED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/transcriptions/{transcription_id}", responses=problems.responses(401, 403, 404, 422, 503))
+class FormatQuery(access.Query):
+    """In which form."""
+
+    format: formats.Format = formats.Format.JSON
+    """The form: the transcript document, plain text, captions, or the JSON that whisperX writes."""
+
+
+class ListQuery(access.Query):
+    """Which transcriptions."""
+
+    tenant: events.TenantId | None = None
+    """Only this tenant's."""
+    call_id: events.CallId | None = None
+    """Only those of this call, or of the recording of this id."""
+    limit: Annotated[int, pydantic.Field(ge=1, le=1000)] = 100
+    """How many at most."""
+
+
+class CallQuery(access.Query):
+    """Whose call."""
+
+    tenant: events.TenantId | None = None
+    """Only this tenant's, where several tenants use the id."""
+
+
+@router.get("/transcriptions/{transcription_id}", responses=problems.responses(404))
 async def show(transcription_id: str, found: access.Service, caller: access.Caller) -> views.Transcription:
     """Say where a transcription is; once it is completed, with its text in lines like `[00:00:01] Alice: …`."""
     report = await _find(found, transcription_id, caller)
@@ -30,54 +58,49 @@ async def show(transcription_id: str, found: access.Service, caller: access.Call
 @router.get(
     "/transcriptions/{transcription_id}/transcript",
     response_class=fastapi.Response,
-    responses={**_RENDERED, **problems.responses(401, 403, 404, 409, 422, 503)},
+    responses={**_RENDERED, **problems.responses(404, 409)},
 )
 async def render(
     transcription_id: str,
+    query: Annotated[FormatQuery, fastapi.Query()],
     found: access.Service,
     caller: access.Caller,
-    form: Annotated[formats.Format, fastapi.Query(alias="format")] = formats.Format.JSON,
 ) -> fastapi.Response:
     """Return a transcript as JSON, text, SRT, VTT or WhisperX JSON; 409 while there is none."""
     report = await _find(found, transcription_id, caller)
     made = await _transcript(found, report)
     if made is None:
-        if report.status is reports.Status.FAILED:
-            raise problems.ProblemError(409, f"there is no transcript: {report.outcome}, {report.message}")
-        if report.status is reports.Status.COMPLETED:
-            raise problems.ProblemError(404, "the recording has been deleted")
-        raise problems.ProblemError(409, f"the transcription is still {report.status}", headers={"Retry-After": "2"})
-    return fastapi.Response(formats.render(made, form), media_type=formats.MEDIA_TYPES[form])
+        raise _missing(report)
+    # A day's call takes about a second to write, which other requests need not wait for.
+    body = await asyncio.to_thread(formats.render, made, query.format)
+    return fastapi.Response(body, media_type=formats.MEDIA_TYPES[query.format])
 
 
-@router.get("/transcriptions", responses=problems.responses(401, 403, 422, 503))
+@router.get("/transcriptions")
 async def list_all(
-    found: access.Service,
-    caller: access.Caller,
-    tenant: Annotated[str | None, fastapi.Query()] = None,
-    limit: Annotated[int, fastapi.Query(ge=1, le=1000)] = 100,
+    query: Annotated[ListQuery, fastapi.Query()], found: access.Service, caller: access.Caller
 ) -> views.Listing:
-    """List transcriptions, newest first, without their text."""
-    whose = caller if caller is not None else tenant
-    known = await found.intake.list_reports(tenant=whose, limit=limit)
-    return views.Listing(transcriptions=[views.transcription(report, None) for report in known])
+    """List transcriptions, newest first, without what was said."""
+    tenant = access.whose(caller, query.tenant)
+    if query.call_id is None:
+        known = await found.intake.list_reports(tenant=tenant, limit=query.limit)
+    else:
+        known = (await found.intake.find_call(query.call_id, tenant=tenant))[: query.limit]
+    return views.Listing(transcriptions=[views.summary(report) for report in known])
 
 
-@router.get("/calls/{call_id}", responses=problems.responses(401, 403, 404, 422, 503))
+@router.get("/calls/{call_id}", responses=problems.responses(404))
 async def call(
-    call_id: str,
+    call_id: events.CallId,
+    query: Annotated[CallQuery, fastapi.Query()],
     found: access.Service,
     caller: access.Caller,
-    tenant: Annotated[str | None, fastapi.Query()] = None,
 ) -> views.Listing:
-    """Say where a call is: every transcription of its recordings, newest first."""
-    id_ = access.parse_id(call_id, what="call_id")
-    known = await found.intake.find_call(id_, tenant=caller if caller is not None else tenant)
+    """Say where a call is: every transcription of its recordings, newest first, without what was said."""
+    known = await found.intake.find_call(call_id, tenant=access.whose(caller, query.tenant))
     if not known:
-        raise problems.ProblemError(404, f"no call {id_!r} is known")
-    return views.Listing(
-        transcriptions=[views.transcription(report, await _transcript(found, report)) for report in known]
-    )
+        raise problems.ProblemError(404, f"no call {call_id!r} is known")
+    return views.Listing(transcriptions=[views.summary(report) for report in known])
 
 
 async def _find(found: service.Service, transcription_id: str, caller: str | None) -> reports.WorkReport:
@@ -94,3 +117,16 @@ async def _transcript(found: service.Service, report: reports.WorkReport) -> tra
     work = identity.Work(identity.Recording(report.tenant, report.recording_id), report.version, report.generation)
     decided = await found.publisher.read(work)
     return None if decided is None else await found.publisher.read_transcript(decided)
+
+
+def _missing(report: reports.WorkReport) -> problems.ProblemError:
+    """Say why there is no transcript."""
+    match report.status:
+        case reports.Status.FAILED:
+            told = f"there is no transcript: the recording is {report.outcome} ({report.reason})"
+            return problems.ProblemError(409, f"{told}: {report.message}" if report.message else told)
+        case reports.Status.COMPLETED:
+            return problems.ProblemError(404, "the transcript has been deleted")
+        case _:
+            retry = {"Retry-After": str(_POLL_AFTER_S)}
+            return problems.ProblemError(409, f"there is no transcript yet: it is {report.status}", headers=retry)

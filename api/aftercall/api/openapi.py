@@ -1,0 +1,36 @@
+"""The OpenAPI document: what the framework finds out, and what it cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fastapi
+
+from aftercall.api import problems
+
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The API key of a tenant."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The API key of a tenant."},
+}
+
+
+def describe(app: fastapi.FastAPI, *, needs_key: bool) -> dict[str, Any]:
+    """Build the document of `app`; `needs_key` says whether requests under `/v1` carry an API key."""
+    document = fastapi.FastAPI.openapi(app)
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
+    if needs_key:
+        components["securitySchemes"] = _SCHEMES
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if needs_key and path.startswith("/v1/"):
+                operation["security"] = [{name: []} for name in _SCHEMES]
+            _drop_json_beside_other_forms(operation)
+    return document
+
+
+def _drop_json_beside_other_forms(operation: dict[str, Any]) -> None:
+    """Problems have one media type; the framework adds that of the endpoint's own answers."""
+    for response in operation["responses"].values():
+        if problems.MEDIA_TYPE in response.get("content", {}):
+            response["content"] = {problems.MEDIA_TYPE: response["content"][problems.MEDIA_TYPE]}
