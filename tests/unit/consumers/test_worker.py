@@ -1,0 +1,130 @@
+"""The worker: bounded, draining, and patient with its own intake."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import doubles
+
+from aftercall.consumers import job, observer, worker
+from aftercall.consumers.intake import delivery
+from aftercall.contracts import errors, outcomes
+
+OUTCOME = outcomes.Outcome(
+    kind=outcomes.Kind.REJECTED,
+    reason=outcomes.Reason.EMPTY_FILE,
+    tenant="acme",
+    call_id="c",
+    recording_id="c",
+    version="v1",
+    generation=1,
+    transcription_id="t",
+    decided_at=doubles.NOW,
+)
+
+
+class ListIntake:
+    """An intake over a list."""
+
+    def __init__(self, n: int) -> None:
+        self.waiting = [doubles.taken(f"c{at}") for at in range(n)]
+        self.finished: list[str] = []
+        self.handed_back: list[str] = []
+        self.failures = 0
+
+    async def take(self) -> delivery.Delivery | None:
+        """Take the first."""
+        return self.waiting.pop(0) if self.waiting else None
+
+    async def finish(self, taken: delivery.Delivery, outcome: outcomes.Outcome) -> None:
+        """Record it, unless told to fail."""
+        if self.failures:
+            self.failures -= 1
+            raise errors.TransientError("full", reason=outcomes.Reason.DISK_FULL, retry_after_s=0.0)
+        self.finished.append(taken.event.call_id)
+
+    async def hand_back(self, taken: delivery.Delivery, **_: object) -> None:
+        """Record it."""
+        self.handed_back.append(taken.event.call_id)
+
+
+class Run:
+    """A worker over a list, whose jobs wait at a gate."""
+
+    def __init__(self, n: int, *, max_open_calls: int = 2) -> None:
+        self.intake = ListIntake(n)
+        self.gate = asyncio.Event()
+        self.open = self.most_open = 0
+        self.stopping = asyncio.Event()
+        self.worker = worker.Worker(
+            self.intake,  # type: ignore[arg-type]
+            self._job,
+            max_open_calls=max_open_calls,
+            wait_for_work=self._wait,
+            observe=observer.Unobserved(),
+            clock=lambda: 0.0,
+        )
+
+    async def _job(self, _: delivery.Delivery) -> job.End:
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            await self.gate.wait()
+        finally:
+            self.open -= 1
+        return job.Ended(OUTCOME)
+
+    async def _wait(self, _: float) -> None:
+        await asyncio.sleep(0)
+
+
+async def until(wanted: Callable[[], bool]) -> None:
+    """Let the loop turn until it is so."""
+    for _ in range(10_000):
+        if wanted():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to be so")
+
+
+async def test_no_more_calls_are_open_than_allowed_and_all_end() -> None:
+    """Five calls through two places."""
+    run = Run(5)
+    task = asyncio.create_task(run.worker.run(run.stopping))
+    await until(lambda: run.open == 2)
+    run.gate.set()
+    await until(lambda: len(run.intake.finished) == 5)
+    run.stopping.set()
+    await task
+
+    assert run.most_open == 2
+    assert [f"c{at}" for at in range(5)] == sorted(run.intake.finished)
+
+
+async def test_a_drain_hands_back_what_is_open() -> None:
+    """Nothing is concluded, nothing is lost, and nothing new is taken."""
+    run = Run(3)
+    task = asyncio.create_task(run.worker.run(run.stopping))
+    await until(lambda: run.open == 2)
+    run.stopping.set()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+    assert ["c0", "c1"] == sorted(run.intake.handed_back)
+    assert len(run.intake.waiting) == 1
+
+
+async def test_an_end_is_recorded_as_soon_as_the_intake_can() -> None:
+    """A full disk delays the record, never the truth."""
+    run = Run(1)
+    run.intake.failures = 2
+    run.gate.set()
+    task = asyncio.create_task(run.worker.run(run.stopping))
+    await until(lambda: bool(run.intake.finished))
+    run.stopping.set()
+    await task
+
+    assert ["c0"] == run.intake.finished
