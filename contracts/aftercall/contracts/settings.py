@@ -99,6 +99,8 @@ class Speech(Section):
     """CTranslate2 compute type; `auto` is `int8` on a CPU and `int8_float16` on a GPU."""
     threads: Annotated[int, pydantic.Field(ge=0, le=256)] = 0
     """CPU threads of the engine; 0: as many as this process may use."""
+    workers: Annotated[int, pydantic.Field(ge=0, le=64)] = 0
+    """Batches that run at once, sharing the threads; 0: on a CPU one for each thread up to four, on a GPU one."""
     language: str | None = None
     """Language of every recording whose event names none; none: detected per window."""
     beam_size: Annotated[int, pydantic.Field(ge=1, le=16)] = 1

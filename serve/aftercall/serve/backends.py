@@ -8,6 +8,8 @@ from collections.abc import Callable
 from aftercall.contracts import settings, windows
 from aftercall.serve.clients import inprocess
 
+_MOST_WORKERS = 4
+
 
 def build(
     speech: settings.Speech, *, on_batch: Callable[[inprocess.BatchReport], None] = lambda _: None
@@ -24,14 +26,14 @@ def build(
             request_timeout_s=speech.request_timeout_s,
         )
 
+    threads = speech.threads or len(os.sched_getaffinity(0))
+    workers = speech.workers or (min(threads, _MOST_WORKERS) if speech.device != "cuda" else 1)
+
     def load() -> inprocess.BatchEngine:
         from aftercall.serve.engines import ctranslate2
 
         return ctranslate2.Engine(
-            speech.model,
-            device=speech.device,
-            precision=speech.precision,
-            threads=speech.threads or len(os.sched_getaffinity(0)),
+            speech.model, device=speech.device, precision=speech.precision, threads=threads, workers=workers
         )
 
     return inprocess.InProcessBackend(
@@ -39,6 +41,7 @@ def build(
         max_batch_windows=speech.max_batch_windows,
         max_wait_s=speech.max_wait_s,
         max_in_flight=speech.max_windows_in_flight,
+        workers=workers,
         on_batch=on_batch,
     )
 

@@ -1,4 +1,4 @@
-"""A speech backend in this process: windows of every open call meet in one line, and one engine thread takes batches.
+"""A speech backend in this process: windows of every open call meet in one line, and engine threads take batches.
 
 The engine runs outside the event loop. A batch that fails is run again row by row, so that a window that cannot be
 decoded hurts only itself.
@@ -70,6 +70,7 @@ class InProcessBackend:
         max_batch_windows: int,
         max_wait_s: float,
         max_in_flight: int,
+        workers: int = 1,
         on_batch: Callable[[BatchReport], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,7 +85,9 @@ class InProcessBackend:
         self._tickets = itertools.count()
         self._arrived = asyncio.Event()
         self._closing = False
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._workers = workers
+        self._threads = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="engine")
+        self._running: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
 
     @property
@@ -101,8 +104,8 @@ class InProcessBackend:
     async def start(self) -> None:
         """Load and warm the model; return when ready to serve."""
         loop = asyncio.get_running_loop()
-        engine = await loop.run_in_executor(self._thread, self._load)
-        await loop.run_in_executor(self._thread, engine.warm_up)
+        engine = await loop.run_in_executor(self._threads, self._load)
+        await loop.run_in_executor(self._threads, engine.warm_up)
         self._engine = engine
         self._loop_task = asyncio.create_task(self._serve(), name="batcher")
 
@@ -128,16 +131,21 @@ class InProcessBackend:
         self._arrived.set()
         if self._loop_task is not None:
             await self._loop_task
-        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(self._threads.shutdown)
         self._engine = None
 
     async def _serve(self) -> None:
         while self._line or not self._closing:
             self._arrived.clear()
+            idle = self._workers - len(self._running)
+            if idle == 0:
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                continue
             decision = batching.decide(
                 [entry.waiting for entry in self._line.values()],
                 now_s=self._clock(),
-                max_windows=self._max_batch_windows,
+                # Two idle workers share what waits: half each is done sooner than all by one.
+                max_windows=max(1, min(self._max_batch_windows, -(-len(self._line) // idle))),
                 max_wait_s=self._max_wait_s,
                 closing=self._closing,
             )
@@ -145,7 +153,11 @@ class InProcessBackend:
                 if not self._closing:
                     await self._wait(decision.until_s)
                 continue
-            await self._run([self._line.pop(ticket) for ticket in decision.tickets], decision.reason)
+            batch = [self._line.pop(ticket) for ticket in decision.tickets]
+            task = asyncio.create_task(self._run(batch, decision.reason))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        await asyncio.gather(*self._running)
 
     async def _wait(self, until_s: float | None) -> None:
         timeout = None if until_s is None else max(0.0, until_s - self._clock())
@@ -174,7 +186,7 @@ class InProcessBackend:
 
     async def _call(self, batch: list[windows.Window]) -> list[windows.WindowResult]:
         loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._thread, self._loaded.transcribe, batch)
+        results = await loop.run_in_executor(self._threads, self._loaded.transcribe, batch)
         if [result.window_id for result in results] != [window.window_id for window in batch]:
             raise RuntimeError("the engine answered other windows than it was asked")
         return results

@@ -52,7 +52,11 @@ class _Row:
 
 
 class Engine:
-    """A loaded model. Not thread-safe: its caller runs one batch at a time."""
+    """A loaded model. Up to `workers` batches may run at once, each on its own share of the threads.
+
+    On a CPU, two workers of one thread each do 1.4 times the work of one worker with two threads: nothing waits for
+    another thread inside a layer (tiny: 0.25 against 0.35 s a window of 20 s; base: 0.54 against 0.76 s).
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Engine:
         device: str = "auto",
         precision: str = "auto",
         threads: int = 0,
+        workers: int = 1,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         import ctranslate2
@@ -72,7 +77,11 @@ class Engine:
         compute = precision if precision != "auto" else ("int8_float16" if on_gpu else "int8")
         try:
             self._whisper: faster_whisper.WhisperModel = faster_whisper.WhisperModel(
-                str(folder), device="cuda" if on_gpu else "cpu", compute_type=compute, cpu_threads=threads
+                str(folder),
+                device="cuda" if on_gpu else "cpu",
+                compute_type=compute,
+                cpu_threads=max(1, threads // workers) if threads else 0,
+                num_workers=workers,
             )
         except (RuntimeError, ValueError) as exc:
             raise errors.ConfigurationError(f"model {name} does not load with precision {compute}: {exc}") from exc
@@ -143,7 +152,7 @@ class Engine:
                 for row, size in zip(rows, sizes, strict=True)
             ]
         )
-        encoded = self._whisper.encode(mel)
+        encoded = self._encode(mel)
         self._detect_languages(rows, encoded)
         asked = rows[0].window.options
         generated = self._generate(rows, encoded, asked)
@@ -165,6 +174,17 @@ class Engine:
                     seek = round(ends[-1] * 100)
             self._keep(row, segments)
             row.seek = max(seek, row.seek + 1)
+
+    def _encode(self, mel: Array) -> ctranslate2.StorageView:
+        """Encode windows: together on a GPU, one by one on a CPU, whose caches a batch of them overflows.
+
+        (base, one thread: 0.41 s a window alone, 0.49 s in a batch of four; decoding them together still pays.)
+        """
+        import ctranslate2
+
+        if self._whisper.model.device != "cpu" or len(mel) == 1:
+            return self._whisper.encode(mel)
+        return ctranslate2.StorageView.from_array(np.concatenate([np.array(self._whisper.encode(row)) for row in mel]))
 
     def _detect_languages(self, rows: list[_Row], encoded: ctranslate2.StorageView) -> None:
         if all(row.language for row in rows):

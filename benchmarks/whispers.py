@@ -1,0 +1,89 @@
+"""Whispers of the true sizes with random weights, in CTranslate2 form: speed does not depend on what weights say."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+from ctranslate2 import specs
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TINY_FIXTURE = ROOT / "tests" / "fixtures" / "asr-tiny"
+VOCABULARY = 51_865
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """Layers (encoder and decoder each), width and heads, as in the Whisper paper."""
+
+    layers: int
+    width: int
+    heads: int
+
+
+SIZES = {"tiny": Size(4, 384, 6), "base": Size(6, 512, 8), "small": Size(12, 768, 12)}
+
+
+def build(name: str, folder: pathlib.Path | None = None) -> pathlib.Path:
+    """Write a random int8 Whisper and return its folder; a cached one is used again."""
+    target = (folder or pathlib.Path(tempfile.gettempdir()) / "aftercall-bench") / f"random-{name}"
+    if (target / "model.bin").exists():
+        return target
+    size = SIZES[name]
+    spec = specs.WhisperSpec(size.layers, size.heads, size.layers, size.heads)
+    rng = np.random.default_rng(1)
+
+    def matrix(*shape: int) -> np.ndarray:
+        return (rng.standard_normal(shape) * 0.02).astype(np.float32)
+
+    def linear(target: object, rows: int, columns: int) -> None:
+        target.weight, target.bias = matrix(rows, columns), matrix(rows)  # type: ignore[attr-defined]
+
+    def norm(target: object) -> None:
+        target.gamma, target.beta = np.ones(size.width, np.float32), np.zeros(size.width, np.float32)  # type: ignore[attr-defined]
+
+    encoder, decoder, width = spec.encoder, spec.decoder, size.width
+    encoder.conv1.weight, encoder.conv1.bias = matrix(width, 80, 3), matrix(width)
+    encoder.conv2.weight, encoder.conv2.bias = matrix(width, width, 3), matrix(width)
+    encoder.position_encodings.encodings = matrix(1500, width)
+    decoder.position_encodings.encodings = matrix(448, width)
+    decoder.embeddings.weight = matrix(VOCABULARY, width)
+    decoder.projection.weight = decoder.embeddings.weight
+    for part in (encoder, decoder):
+        norm(part.layer_norm)
+        for layer in part.layer:
+            norm(layer.self_attention.layer_norm)
+            linear(layer.self_attention.linear[0], 3 * width, width)
+            linear(layer.self_attention.linear[1], width, width)
+            norm(layer.ffn.layer_norm)
+            linear(layer.ffn.linear_0, 4 * width, width)
+            linear(layer.ffn.linear_1, width, 4 * width)
+    for layer in decoder.layer:
+        norm(layer.attention.layer_norm)
+        linear(layer.attention.linear[0], width, width)
+        linear(layer.attention.linear[1], 2 * width, width)
+        linear(layer.attention.linear[2], width, width)
+    tokens = [f"t{at}" for at in range(VOCABULARY)]
+    fixture = _fixture_tokens()
+    tokens[: len(fixture)] = fixture
+    spec.register_vocabulary(tokens)
+    spec.config.suppress_ids = []
+    spec.config.suppress_ids_begin = [220, 50257]
+    spec.config.alignment_heads = [[size.layers - 1, 0]]
+    spec.config.lang_ids = list(range(50259, 50358))
+    spec.validate()
+    spec.optimize(quantization="int8")
+    target.mkdir(parents=True, exist_ok=True)
+    spec.save(str(target))
+    for file in ("tokenizer.json", "preprocessor_config.json"):
+        shutil.copy(TINY_FIXTURE / file, target)
+    return target
+
+
+def _fixture_tokens() -> list[str]:
+    import json
+
+    return list(json.loads((TINY_FIXTURE / "vocabulary.json").read_text(encoding="utf-8")))
