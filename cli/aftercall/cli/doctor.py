@@ -127,9 +127,9 @@ async def _speech(configured: settings.Settings) -> str:
     await backend.start()
     try:
         result = await backend.transcribe(windows.Window("probe", "doctor", bytes(2 * windows.SAMPLE_RATE_HZ)))
+        info = backend.info
     finally:
         await backend.close()
-    info = backend.info
     took = "" if result.engine_s is None else f", a second of silence in {result.engine_s:.2f} s"
     return f"{info.model} by {info.backend}" + (f" ({info.precision})" if info.precision else "") + took
 
