@@ -8,8 +8,15 @@ import fastapi
 import pydantic
 
 from aftercall.api import problems, service
+from aftercall.contracts import events
 
 LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$"
+# What `identity.parse_id` allows as far as a pattern can say it; for readers of the documentation.
+_ID = pydantic.Field(json_schema_extra={"pattern": r"^(?!\.{1,2}$)(?!\s*$)[^\x00-\x1f\x7f-\x9f/\\]+$"})
+
+Tenant = Annotated[events.TenantId, _ID]
+CallId = Annotated[events.CallId, _ID]
+RecordingId = Annotated[events.RecordingId, _ID]
 
 
 def _service(request: fastapi.Request) -> service.Service:

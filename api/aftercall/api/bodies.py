@@ -45,6 +45,16 @@ async def steadily(body: AsyncIterator[bytes], *, stall_s: float = STALL_S) -> A
         yield chunk
 
 
+async def recording(request: fastapi.Request) -> AsyncIterator[bytes]:
+    """Yield a recording's chunks; end the request when there is not one byte."""
+    empty = True
+    async for chunk in steadily(request.stream()):
+        empty = empty and not chunk
+        yield chunk
+    if empty:
+        raise problems.ProblemError(400, "the request has no body; a recording is uploaded as the body itself")
+
+
 async def read_json(request: fastapi.Request, model: type[Model]) -> Model:
     """Read a JSON object whatever type it says it has: people send JSON without saying so. No body is an empty one."""
     body = bytearray()

@@ -16,9 +16,9 @@ router = fastapi.APIRouter(prefix="/v1/recordings", tags=["recordings"], respons
 _LOCATION = {"Location": {"description": "Where the transcription can be asked after", "schema": {"type": "string"}}}
 _RECORDING = {
     "requestBody": {
-        "description": "The recording: WAV, MP3, M4A, FLAC, OGG or AMR.",
+        "description": "The recording: WAV, MP3, M4A, FLAC, OGG or AMR, under any media type.",
         "required": True,
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 _REQUEST = {
@@ -30,17 +30,24 @@ _REQUEST = {
 }
 
 
-def _parse_channels(given: list[str]) -> list[str]:
-    if len(given) > 64:
-        raise ValueError(f"channel is given {len(given)} times; a recording has at most 64")
-    for value in given:
-        role, _, name = value.partition(":")
-        for part, longest in ((role, 40), (name, identity.MAX_ID_CHARS)):
-            if len(part) > longest or not part.isprintable():
-                raise ValueError(f"channel {value[:40]!r} is not a role, or role:name, of printable characters")
-        if not role.strip():
-            raise ValueError(f"channel {value[:40]!r} names no role")
-    return given
+# What `_parse_channel` allows as far as a pattern can say it; for readers of the documentation.
+_CHANNEL = r"^(?!\s*(:|$))[^:\x00-\x1f\x7f-\x9f]{1,40}(:[^\x00-\x1f\x7f-\x9f]{0,200})?$"
+
+
+def _parse_channel(value: str) -> str:
+    role, _, name = value.partition(":")
+    for part, longest in ((role, 40), (name, identity.MAX_ID_CHARS)):
+        # Both are shown in transcripts and captions, where a line break would forge a line.
+        if len(part) > longest or not part.isprintable():
+            raise ValueError(f"channel {value[:40]!r} is not a role, or role:name, of printable characters")
+    if not role.strip():
+        raise ValueError(f"channel {value[:40]!r} names no role")
+    return value
+
+
+Channel = Annotated[
+    str, pydantic.AfterValidator(_parse_channel), pydantic.Field(json_schema_extra={"pattern": _CHANNEL})
+]
 
 
 class UploadQuery(access.Query):
@@ -48,7 +55,7 @@ class UploadQuery(access.Query):
 
     language: Annotated[str, pydantic.Field(pattern=access.LANGUAGE_PATTERN)] | None = None
     """Language spoken, such as `en`; detected when left out."""
-    channel: Annotated[list[str], pydantic.AfterValidator(_parse_channels)] = pydantic.Field(default_factory=list)
+    channel: Annotated[list[Channel], pydantic.Field(max_length=64)] = pydantic.Field(default_factory=list)
     """Who speaks on each channel, once for each in order: `role`, or `role:name`, such as `agent:Alice`."""
 
     def channels(self) -> tuple[events.Channel, ...]:
@@ -63,55 +70,8 @@ class UploadQuery(access.Query):
 class TenantQuery(access.Query):
     """Whose."""
 
-    tenant: events.TenantId | None = None
+    tenant: access.Tenant | None = None
     """Whose, where several tenants use the id and no API key tells."""
-
-
-@router.put(
-    "/{tenant}/{call_id}",
-    status_code=201,
-    openapi_extra=_RECORDING,
-    responses={
-        200: {"model": views.Uploaded, "description": "This recording was here already", "headers": _LOCATION},
-        201: {"description": "The recording is kept and queued", "headers": _LOCATION},
-        **problems.responses(408, 413, 415, 507),
-    },
-)
-async def upload(
-    tenant: events.TenantId,
-    call_id: events.CallId,
-    query: Annotated[UploadQuery, fastapi.Query()],
-    request: fastapi.Request,
-    response: fastapi.Response,
-    found: access.Service,
-    caller: access.Caller,
-) -> views.Uploaded:
-    """Upload a recording and queue it. The same content again changes nothing and answers 200.
-
-    Other content under the same id is another version of the recording, and is transcribed as such.
-    """
-    access.whose(caller, tenant)
-    access.must_be_enabled(found)
-    language = access.known_language(found, query.language)
-    bodies.check_whole(request, max_bytes=found.settings.api.max_upload_bytes)
-    try:
-        kept = await found.uploads.store(identity.Recording(tenant, call_id), bodies.steadily(request.stream()))
-    except uploads.UploadTooLargeError as exc:
-        raise problems.ProblemError(413, str(exc)) from exc
-    event = events.RecordingReady(
-        tenant=tenant,
-        call_id=call_id,
-        recording_id=call_id,
-        recording_uri=kept.uri,
-        version=kept.version,
-        channels=query.channels(),
-        language=language,
-    )
-    known = await found.intake.find(identity.Work(event.recording, kept.version, event.generation).transcription_id)
-    report = known or await found.intake.publish(event)
-    response.status_code = 201 if known is None else 200
-    response.headers["Location"] = views.address(report)
-    return views.uploaded(report)
 
 
 @router.post(
@@ -124,7 +84,7 @@ async def upload(
     },
 )
 async def transcribe(
-    recording_id: events.RecordingId,
+    recording_id: access.RecordingId,
     query: Annotated[TenantQuery, fastapi.Query()],
     request: fastapi.Request,
     response: fastapi.Response,
@@ -153,9 +113,56 @@ async def transcribe(
     if report is None:
         raise problems.ProblemError(404, f"no recording {recording_id!r} is known")
     if (report.tenant, report.recording_id) != (recording.tenant, recording.recording_id):
-        raise problems.ProblemError(422, "this Idempotency-Key was used for another recording; make a new one")
+        raise problems.ProblemError(409, "this Idempotency-Key was used for another recording; make a new one")
     response.headers["Location"] = views.address(report)
     return views.Queued(transcription_id=report.transcription_id, status=report.status)
+
+
+@router.put(
+    "/{tenant}/{call_id}",
+    status_code=201,
+    openapi_extra=_RECORDING,
+    responses={
+        200: {"model": views.Uploaded, "description": "This recording was here already", "headers": _LOCATION},
+        201: {"description": "The recording is kept and queued", "headers": _LOCATION},
+        **problems.responses(408, 413, 415, 507),
+    },
+)
+async def upload(
+    tenant: access.Tenant,
+    call_id: access.CallId,
+    query: Annotated[UploadQuery, fastapi.Query()],
+    request: fastapi.Request,
+    response: fastapi.Response,
+    found: access.Service,
+    caller: access.Caller,
+) -> views.Uploaded:
+    """Upload a recording and queue it. The same content again changes nothing and answers 200.
+
+    Other content under the same id is another version of the recording, and is transcribed as such.
+    """
+    access.whose(caller, tenant)
+    access.must_be_enabled(found)
+    language = access.known_language(found, query.language)
+    bodies.check_whole(request, max_bytes=found.settings.api.max_upload_bytes)
+    try:
+        kept = await found.uploads.store(identity.Recording(tenant, call_id), bodies.recording(request))
+    except uploads.UploadTooLargeError as exc:
+        raise problems.ProblemError(413, str(exc)) from exc
+    event = events.RecordingReady(
+        tenant=tenant,
+        call_id=call_id,
+        recording_id=call_id,
+        recording_uri=kept.uri,
+        version=kept.version,
+        channels=query.channels(),
+        language=language,
+    )
+    known = await found.intake.find(identity.Work(event.recording, kept.version, event.generation).transcription_id)
+    report = known or await found.intake.publish(event)
+    response.status_code = 201 if known is None else 200
+    response.headers["Location"] = views.address(report)
+    return views.uploaded(report)
 
 
 def one_recording(known: list[reports.WorkReport], id_: str) -> identity.Recording:

@@ -10,7 +10,7 @@ import pydantic
 
 from aftercall.api import access, problems, service, views
 from aftercall.consumers.transcript import formats
-from aftercall.contracts import events, identity, outcomes, reports, transcript
+from aftercall.contracts import identity, outcomes, reports, transcript
 
 router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"], responses=problems.responses(*problems.ANY))
 
@@ -33,9 +33,9 @@ class FormatQuery(access.Query):
 class ListQuery(access.Query):
     """Which transcriptions."""
 
-    tenant: events.TenantId | None = None
+    tenant: access.Tenant | None = None
     """Only this tenant's."""
-    call_id: events.CallId | None = None
+    call_id: access.CallId | None = None
     """Only those of this call, or of the recording of this id."""
     limit: Annotated[int, pydantic.Field(ge=1, le=1000)] = 100
     """How many at most."""
@@ -44,7 +44,7 @@ class ListQuery(access.Query):
 class CallQuery(access.Query):
     """Whose call."""
 
-    tenant: events.TenantId | None = None
+    tenant: access.Tenant | None = None
     """Only this tenant's, where several tenants use the id."""
 
 
@@ -91,7 +91,7 @@ async def list_all(
 
 @router.get("/calls/{call_id}", responses=problems.responses(404))
 async def call(
-    call_id: events.CallId,
+    call_id: access.CallId,
     query: Annotated[CallQuery, fastapi.Query()],
     found: access.Service,
     caller: access.Caller,

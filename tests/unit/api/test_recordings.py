@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncIterator
 
 import api_service
 import doubles
@@ -128,7 +129,7 @@ async def test_an_id_that_cannot_be_one_is_told_why(service: api_service.MemoryS
         ("channel=agent:Ali%0Ace", "printable"),
         ("channel=" + "x" * 41, "printable"),
         ("channel=agent:" + "x" * 201, "printable"),
-        ("&".join(["channel=agent"] * 65), "at most 64"),
+        ("&".join(["channel=agent"] * 65), "at most 64 items"),
     ],
 )
 async def test_what_is_said_of_a_recording_is_checked_before_it_is_read(
@@ -159,7 +160,7 @@ async def test_a_recording_that_is_too_large_is_not_kept(declared: bool) -> None
     """By what it says, and by what comes."""
     service = api_service.MemoryService(max_upload_bytes=10)
 
-    async def chunks():  # type: ignore[no-untyped-def]
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"x" * 6
         yield b"x" * 6
 
@@ -170,6 +171,22 @@ async def test_a_recording_that_is_too_large_is_not_kept(declared: bool) -> None
     assert 413 == answer.status_code
     assert "10 bytes" in api_service.problem_of(answer)
     assert 201 == fits.status_code
+
+
+@pytest.mark.parametrize("chunks", [[], [b"", b""]])
+async def test_an_empty_upload_is_refused_at_once(service: api_service.MemoryService, chunks: list[bytes]) -> None:
+    """Its sender learns it now, not after a turn in the queue."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    async with api_service.client(service) as client:
+        answer = await client.put("/v1/recordings/acme/c1", content=body())
+
+    assert 400 == answer.status_code
+    assert "no body" in api_service.problem_of(answer)
+    assert ({}, []) == (service.uploads.kept, service.intake.reports)
 
 
 async def test_a_full_disk_is_told_and_nothing_is_queued(service: api_service.MemoryService) -> None:
@@ -284,7 +301,7 @@ async def test_a_key_of_another_recording_is_refused(service: api_service.Memory
         first = await client.post("/v1/recordings/c1/transcribe", headers={"Idempotency-Key": "k"})
         other = await client.post("/v1/recordings/c2/transcribe", headers={"Idempotency-Key": "k"})
 
-    assert (202, 422) == (first.status_code, other.status_code)
+    assert (202, 409) == (first.status_code, other.status_code)
     assert "Idempotency-Key" in api_service.problem_of(other)
 
 
