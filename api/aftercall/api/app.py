@@ -53,7 +53,7 @@ def build_app(found: service.Service) -> fastapi.FastAPI:
 
 def _operation(found: service.Service) -> fastapi.APIRouter:
     """Build what those ask who run the service."""
-    router = fastapi.APIRouter(tags=["operation"], responses=problems.responses(400, 500))
+    router = fastapi.APIRouter(tags=["operation"], responses=problems.responses(400, 431, 500))
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -10,6 +10,7 @@ from starlette import datastructures, types
 
 from aftercall.api import keys, problems
 
+MAX_HEAD_BYTES = 16 * 1024
 _WITH_KEY = {"WWW-Authenticate": 'Bearer realm="aftercall"'}
 _ALWAYS = ((b"x-content-type-options", b"nosniff"),)
 # Transcripts are nobody's but the tenant's: no cache on the way keeps one.
@@ -39,7 +40,7 @@ class Gate:
             await send(message)
 
         try:
-            _check_target(scope)
+            _check_head(scope)
             caller = self._caller(datastructures.Headers(scope=scope)) if private else None
         except problems.ProblemError as exc:
             await problems.answer(exc.status, exc.detail, exc.headers)(scope, receive, send_with_headers)
@@ -61,10 +62,12 @@ class Gate:
         return None
 
 
-def _check_target(scope: types.Scope) -> None:
-    """Refuse what the routes would see in another shape than it was sent in."""
+def _check_head(scope: types.Scope) -> None:
+    """Refuse what is too long, and an address that the routes would see in another shape than it was sent in."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope.get("query_string", b"")
+    if len(path) + len(query) + sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+        raise problems.ProblemError(431, f"the address and the headers are longer than {MAX_HEAD_BYTES} bytes")
     # Decoded, the slash of an id would look like one between two parts of the address.
     if b"%2f" in path.lower():
         raise problems.ProblemError(400, "the address holds an encoded slash; no id may hold a slash")

@@ -13,7 +13,7 @@ from aftercall.contracts import errors
 
 _DRAIN_S = 5
 _IDLE_S = 30
-_MAX_HEAD_BYTES = 32 * 1024
+_MAX_HEAD_BYTES = 32 * 1024  # of a head that has not ended yet; the gate has a limit for whole ones
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import api_service
 import pytest
 
+from aftercall.api import gate
 from aftercall.contracts import errors, outcomes
 
 ADDRESSES = (
@@ -103,6 +104,22 @@ async def test_an_address_that_would_change_on_its_way_is_refused(target: str, t
     assert 400 == answer.status_code
     assert told in api_service.problem_of(answer)
     assert {} == service.uploads.kept
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/transcriptions"])
+async def test_a_head_has_a_length_that_is_enough(path: str) -> None:
+    """431 beyond it, whether the address or the headers are long."""
+    async with api_service.client(api_service.MemoryService()) as client:
+        answers = [
+            await client.get(path, headers={"X-Long": "x" * gate.MAX_HEAD_BYTES}),
+            await client.get(f"{path}?call_id={'x' * gate.MAX_HEAD_BYTES}"),
+        ]
+        fits = await client.get(path, headers={"X-Long": "x" * (gate.MAX_HEAD_BYTES - 500)})
+
+    assert ([431, 431], 200) == ([answer.status_code for answer in answers], fits.status_code)
+    assert {"the address and the headers are longer than 16384 bytes"} == {
+        api_service.problem_of(answer) for answer in answers
+    }
 
 
 async def test_answers_about_calls_are_kept_by_no_cache() -> None:
