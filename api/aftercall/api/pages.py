@@ -31,6 +31,11 @@ def reference(document: dict[str, Any]) -> str:
                 where = f"{parameter['in']}, {needed}"
                 about = _e(parameter.get("description", ""))
                 parts.append(f"<tr><td><code>{_e(parameter['name'])}</code><td>{where}<td>{about}")
+            body = operation.get("requestBody")
+            if body is not None:
+                needed = "required" if body.get("required") else "optional"
+                form = ", ".join(body["content"])
+                parts.append(f"<tr><td>body<td>{_e(form)}, {needed}<td>{_e(body.get('description', ''))}")
             parts.append("</table><table>")
             for status, answer in operation["responses"].items():
                 parts.append(f"<tr><td>{_e(status)}<td>{_e(answer['description'])}")

@@ -7,6 +7,7 @@ import typing
 
 import api_service
 import httpx2
+import material
 import pytest
 
 from aftercall.api import app, pages
@@ -167,3 +168,15 @@ def test_ids_are_as_long_as_the_contract_says() -> None:
     (tenant, call_id, *_) = document["paths"]["/v1/recordings/{tenant}/{call_id}"]["put"]["parameters"]
 
     assert {identity.MAX_ID_CHARS} == {each["schema"]["maxLength"] for each in (tenant, call_id)}
+
+
+def test_the_page_about_the_api_names_every_request_and_every_problem() -> None:
+    """`docs/api.md` is written by hand; what it leaves out would not exist for its readers."""
+    page = (material.ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    document = app.build_app(api_service.MemoryService()).openapi()
+
+    requests = {f"`{method.upper()} {path}`" for path, each in document["paths"].items() for method in each}
+    told = {status for each in document["paths"].values() for one in each.values() for status in one["responses"]}
+    assert {request for request in requests if request not in page} == set()
+    rows = [row.split("|")[1] for row in page.partition("## Problems")[2].splitlines() if row.startswith("| ")]
+    assert {status for status in told if status >= "400" and status not in " ".join(rows)} == set()
