@@ -37,31 +37,9 @@ class EmbeddedIntake:
 
     async def publish(self, event: events.RecordingReady) -> reports.WorkReport:
         """Queue a recording once; see `delivery.Intake`."""
-        work = _work(event)
 
         def use(connection: sqlite3.Connection) -> reports.WorkReport:
-            now = self._now()
-            connection.execute(
-                "INSERT INTO work (transcription_id, tenant, call_id, recording_id, version, generation, event, status,"
-                " stage, due_at, audio_s, queued_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                (
-                    work.transcription_id,
-                    event.tenant,
-                    event.call_id,
-                    event.recording_id,
-                    work.version,
-                    work.generation,
-                    documents.encode(event).decode(),
-                    reports.Status.QUEUED,
-                    reports.Stage.QUEUED,
-                    now,
-                    event.duration_s,
-                    now,
-                    now,
-                ),
-            )
-            return _one(connection, work.transcription_id)
+            return _insert(connection, event, now=self._now())
 
         report = await self._db.run(use)
         self._arrived.set()
@@ -76,35 +54,36 @@ class EmbeddedIntake:
         The same `request_key` of the same tenant always returns the same work.
         """
 
-        def use(connection: sqlite3.Connection) -> tuple[reports.WorkReport | None, events.RecordingReady | None]:
+        def use(connection: sqlite3.Connection) -> reports.WorkReport | None:
             if request_key is not None:
                 known = connection.execute(
                     "SELECT transcription_id FROM requests WHERE tenant = ? AND request_key = ?",
                     (recording.tenant, request_key),
                 ).fetchone()
                 if known is not None:
-                    return _one(connection, known[0]), None
+                    return _one(connection, known[0])
             row = connection.execute(
                 "SELECT * FROM work WHERE tenant = ? AND recording_id = ? ORDER BY sequence DESC LIMIT 1",
                 (recording.tenant, recording.recording_id),
             ).fetchone()
             if row is None:
-                return None, None
+                return None
             event = documents.parse(events.RecordingReady, row["event"], what="stored event")
             still_open = row["status"] in {reports.Status.QUEUED, reports.Status.PROCESSING}
             if still_open and language in {None, event.language}:
                 _remember(connection, recording.tenant, request_key, row["transcription_id"])
-                return _one(connection, row["transcription_id"]), None
+                return _one(connection, row["transcription_id"])
             last = connection.execute(
                 "SELECT MAX(generation) FROM work WHERE tenant = ? AND recording_id = ? AND version = ?",
                 (recording.tenant, recording.recording_id, row["version"]),
             ).fetchone()[0]
             again = event.model_copy(update={"generation": last + 1, "language": language or event.language})
             _remember(connection, recording.tenant, request_key, _work(again).transcription_id)
-            return None, again
+            return _insert(connection, again, now=self._now())
 
-        report, again = await self._db.run(use)
-        return await self.publish(again) if again is not None else report
+        report = await self._db.run(use)
+        self._arrived.set()
+        return report
 
     async def take(self) -> delivery.Delivery | None:
         """Take the next due work, its attempt counted first; see `delivery.Intake`."""
@@ -230,6 +209,32 @@ def _work(event: events.RecordingReady) -> identity.Work:
     if event.version is None:
         raise ValueError("an event must name its recording's version before it is queued")
     return identity.Work(event.recording, event.version, event.generation)
+
+
+def _insert(connection: sqlite3.Connection, event: events.RecordingReady, *, now: float) -> reports.WorkReport:
+    """Queue an event unless its work is known, and return where that is."""
+    work = _work(event)
+    connection.execute(
+        "INSERT INTO work (transcription_id, tenant, call_id, recording_id, version, generation, event, status,"
+        " stage, due_at, audio_s, queued_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (
+            work.transcription_id,
+            event.tenant,
+            event.call_id,
+            event.recording_id,
+            work.version,
+            work.generation,
+            documents.encode(event).decode(),
+            reports.Status.QUEUED,
+            reports.Stage.QUEUED,
+            now,
+            event.duration_s,
+            now,
+            now,
+        ),
+    )
+    return _one(connection, work.transcription_id)
 
 
 def _remember(connection: sqlite3.Connection, tenant: str, request_key: str | None, transcription_id: str) -> None:

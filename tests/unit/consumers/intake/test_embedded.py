@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
 import sqlite3
 from collections.abc import AsyncIterator
@@ -179,6 +180,23 @@ async def test_asking_again_opens_the_next_generation(bench: Bench) -> None:
     again = await bench.intake.take()
     assert again is not None
     assert "es" == again.event.language
+
+
+async def test_asking_at_once_with_one_key_gives_one_transcription(bench: Bench) -> None:
+    """Three retries of one request that never saw an answer; and two requests that ask for different things."""
+    await bench.intake.publish(doubles.event())
+    taken = await bench.intake.take()
+    assert taken is not None
+    await bench.intake.finish(taken, outcome())
+    recording = doubles.event().recording
+
+    same = await asyncio.gather(
+        *(bench.intake.publish_again(recording, language="es", request_key="k") for _ in range(3))
+    )
+    other = await asyncio.gather(*(bench.intake.publish_again(recording, language=code) for code in ("de", "fr")))
+
+    assert 1 == len({report.transcription_id for report in same if report is not None})
+    assert 2 == len({report.transcription_id for report in other if report is not None})
 
 
 async def test_waiting_ends_when_work_arrives(bench: Bench) -> None:
