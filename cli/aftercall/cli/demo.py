@@ -125,14 +125,14 @@ def _show(
     took_s: float,
     rows: int,
 ) -> None:
-    from rich import console, table
+    from rich import box, console, table
 
     assert isinstance(screen, console.Console)
-    shown = table.Table(title="Calls", title_justify="left")
+    shown = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 80 columns
     for name in ("tenant", "call"):
-        shown.add_column(name)
+        shown.add_column(name, no_wrap=True)
     for name in ("length", "speakers", "words", "coverage", "time", "x real time"):
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name, justify="right", min_width=5)
     audio_s = 0.0
     for report, made in calls:
         if made is None:

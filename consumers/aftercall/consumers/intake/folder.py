@@ -75,11 +75,6 @@ def name_of(relative: pathlib.PurePath) -> Named | Skipped:
     return Named(tenant, call_id)
 
 
-def has_settled(facts: Facts, before: Facts | None, *, unchanged_for_s: float, settle_s: float) -> bool:
-    """Say whether a file has been the same for long enough to be complete."""
-    return before == facts and unchanged_for_s >= settle_s
-
-
 class FolderSource:
     """Looks through a folder again and again, and queues what is new.
 
@@ -138,11 +133,9 @@ class FolderSource:
                 continue
             before, since_s = self._pending.get(key, (None, now_s))
             if before != facts:
+                since_s = now_s
                 self._pending[key] = (facts, now_s)
-                before, since_s = None, now_s
-            if before is None and self._settle_s > 0:
-                continue
-            if has_settled(facts, facts, unchanged_for_s=now_s - since_s, settle_s=self._settle_s):
+            if now_s - since_s >= self._settle_s:
                 queued += await self._queue(relative, named, facts)
         self._pending = {key: value for key, value in self._pending.items() if key in seen}
         return queued
