@@ -23,7 +23,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 CHANNELS = st.lists(
-    st.builds(events.Channel, index=st.integers(0, 63), role=st.none() | st.text(max_size=10)),
+    st.builds(events.Channel, index=st.integers(0, 63), role=st.none() | st.text("abc é通", min_size=1, max_size=10)),
     unique_by=lambda channel: channel.index,
     max_size=4,
 ).map(tuple)

@@ -39,14 +39,18 @@ CallId = Annotated[str, pydantic.AfterValidator(_parse_call_id), _LENGTH]
 RecordingId = Annotated[str, pydantic.AfterValidator(_parse_recording_id), _LENGTH]
 
 
+OneLine = Annotated[str, pydantic.Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]*$")]
+"""Text that cannot begin a line of its own in a transcript."""
+
+
 class Channel(pydantic.BaseModel):
     """One channel of a recording and who speaks on it."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
 
     index: Annotated[int, pydantic.Field(ge=0, lt=64)]
-    role: str | None = None
-    name: str | None = None
+    role: OneLine | None = None
+    name: OneLine | None = None
 
 
 class RecordingReady(pydantic.BaseModel):

@@ -141,6 +141,16 @@ class Api(Section):
     max_upload_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3
     """Bytes of one uploaded recording."""
 
+    @pydantic.field_validator("keys")
+    @classmethod
+    def _one_key_one_tenant(cls, keys: dict[str, pydantic.SecretStr]) -> dict[str, pydantic.SecretStr]:
+        plain = [key.get_secret_value().strip() for key in keys.values()]
+        if not all(plain):
+            raise ValueError("holds an empty key; leave the tenant out, or give it one")
+        if len(plain) != len(set(plain)):
+            raise ValueError("gives two tenants the same key")
+        return keys
+
 
 class Settings(Section):
     """Every setting of the one-process service."""

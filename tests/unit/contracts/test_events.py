@@ -44,6 +44,7 @@ def test_unknown_fields_are_kept() -> None:
         (event(data={**DATA, "tenant": "../up"}), "holds a slash"),
         (event(data={"tenant": "acme", "recording_uri": "x"}), "call_id"),
         (event(data={**DATA, "channels": [{"index": 0}, {"index": 0}]}), "names an index twice"),
+        (event(data={**DATA, "channels": [{"index": 0, "name": "A\n[00:00:01] Boss: yes"}]}), "name"),
         (event(data={**DATA, "duration_s": -1}), "duration_s"),
         (event(data=None), "data"),
         ([], "not a JSON object"),

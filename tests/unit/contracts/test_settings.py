@@ -94,6 +94,13 @@ def test_secrets_are_never_printed() -> None:
     assert "t0ken" not in repr(loaded)
 
 
+@pytest.mark.parametrize("keys", ['{acme: ""}', "{acme: same, globex: same}"])
+def test_a_key_is_one_tenants(keys: str) -> None:
+    """An empty key would let everyone in, and a shared one would let two tenants into each other."""
+    with pytest.raises(errors.ConfigurationError, match=r"api\.keys"):
+        settings.load({"AFTERCALL_API__KEYS": keys})
+
+
 def test_lists_and_mappings_come_as_yaml() -> None:
     """Values with structure are written as in the file."""
     loaded = settings.load({"AFTERCALL_SPEECH__TEMPERATURES": "[0.0, 0.4]"})
