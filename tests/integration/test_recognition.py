@@ -1,0 +1,167 @@
+"""One recording to one transcript, over a backend that does what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+
+import doubles
+import material
+import pytest
+
+from aftercall.consumers import checkpoints, recognition
+from aftercall.consumers.intake import delivery
+from aftercall.consumers.recording import fetch
+from aftercall.contracts import errors, identity, outcomes, reports, settings, transcript, windows
+from aftercall.serve import testing
+
+PLAIN = material.SAMPLES / "recordings" / "acme" / "plain.flac"
+
+
+def run(
+    backend: testing.FakeBackend,
+    tmp_path: pathlib.Path,
+    *,
+    path: pathlib.Path = PLAIN,
+    language: str | None = None,
+    egress_host: str | None = None,
+    **overrides: object,
+) -> tuple[transcript.Transcript, list[tuple[str, float | None]]]:
+    """Transcribe a file; return its transcript and what was reported on the way."""
+    told: list[tuple[str, float | None]] = []
+
+    async def report(stage: reports.Stage, progress: float | None, audio_s: float | None) -> None:
+        told.append((stage, progress))
+
+    async def work() -> transcript.Transcript:
+        configured = settings.load({}, overrides=overrides)  # type: ignore[arg-type]
+        recognizer = recognition.Recognizer(
+            backend,
+            fetch.Fetcher(folders=[path.parent], max_size_bytes=10**8),
+            configured,
+            spool=tmp_path,
+            egress_host=egress_host,
+            now=lambda: doubles.NOW,
+        )
+        event = doubles.event(recording_uri=path.as_uri(), language=language, version="etag")
+        taken = delivery.Delivery(identity.Work(event.recording, "etag", 1), event, 1, 0, 0.0)
+        return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), report)
+
+    return asyncio.run(work()), told
+
+
+def test_every_window_is_asked_once_and_stages_are_told_in_order(tmp_path: pathlib.Path) -> None:
+    """Progress never goes back, and the spool is empty afterwards."""
+    backend = testing.FakeBackend()
+
+    made, told = run(backend, tmp_path)
+
+    assert made.cost.windows == len(backend.asked) == len({window.window_id for window in backend.asked})
+    assert {"acme"} == {window.tenant for window in backend.asked}
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert ["fetching", "decoding", "transcribing", "assembling"] == stages
+    assert [] == list(tmp_path.iterdir())
+    assert made.cost.audio_s == pytest.approx(2 * 46.431, abs=0.01)
+
+
+def test_words_come_from_the_window_that_holds_them(tmp_path: pathlib.Path) -> None:
+    """Each window's fingerprint lies in its own channel: none swapped."""
+    backend = testing.FakeBackend()
+
+    made, _ = run(backend, tmp_path)
+
+    asked = {testing.fingerprint(window): int(window.window_id.split("/")[1]) for window in backend.asked}
+    assert asked == {segment.text: segment.channel for segment in made.segments}
+
+
+def test_nothing_leaves_without_the_tenants_leave(tmp_path: pathlib.Path) -> None:
+    """Refused before anything is fetched; allowed where the policy lists the host."""
+    backend = testing.FakeBackend()
+
+    with pytest.raises(errors.PermanentError, match=r"stt\.example\.com") as caught:
+        run(backend, tmp_path, egress_host="stt.example.com")
+
+    assert caught.value.reason is outcomes.Reason.TENANT_POLICY
+    assert [] == backend.asked
+    listed = {"tenants": [{"name": "acme", "egress_hosts": ["stt.example.com"]}]}
+    run(backend, tmp_path, egress_host="stt.example.com", **listed)
+    assert backend.asked
+
+
+@pytest.mark.parametrize(
+    ("event", "tenant", "speech", "asked"),
+    [
+        ("es", "en", "en", "es"),
+        (None, "es", "en", "es"),
+        (None, None, "es", "es"),
+        (None, None, None, None),
+        ("es-MX", None, None, "es"),
+    ],
+)
+def test_the_nearest_word_on_the_language_counts(
+    tmp_path: pathlib.Path, event: str | None, tenant: str | None, speech: str | None, asked: str | None
+) -> None:
+    """The event's, else the tenant's, else the setting's, else it is detected."""
+    backend = testing.FakeBackend()
+
+    made, _ = run(
+        backend,
+        tmp_path,
+        language=event,
+        tenants=[{"name": "acme", "language": tenant}],
+        speech={"language": speech},
+    )
+
+    assert {asked} == {window.options.language for window in backend.asked}
+    assert made.language_source == ("requested" if asked else "detected")
+
+
+def test_a_language_that_does_not_exist_is_rejected_before_any_work(tmp_path: pathlib.Path) -> None:
+    """It would fail again."""
+    backend = testing.FakeBackend()
+
+    with pytest.raises(errors.RejectedError) as caught:
+        run(backend, tmp_path, language="klingon")
+
+    assert caught.value.reason is outcomes.Reason.UNKNOWN_LANGUAGE
+    assert [] == backend.asked
+
+
+def test_a_loop_is_asked_again_hotter_and_dropped_if_it_stays(tmp_path: pathlib.Path) -> None:
+    """The text has none of it; the document says what was dropped and why."""
+    backend = testing.FakeBackend(lambda window: testing.said(window, "thank you " * 20))
+
+    made, _ = run(backend, tmp_path, speech={"temperatures": [0.0, 0.5]})
+
+    assert () == made.segments
+    assert {transcript.Flag.REPETITION} == {flag for one in made.dropped for flag in one.flags}
+    assert made.cost.retried_windows == made.cost.windows == len(backend.asked) / 2
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        errors.TransientError("down", reason=outcomes.Reason.BACKEND_UNAVAILABLE),
+        errors.PermanentError("no", reason=outcomes.Reason.BACKEND_REFUSED),
+    ],
+)
+def test_a_backends_failure_is_told_as_it_is_and_leaves_nothing_running(
+    tmp_path: pathlib.Path, exc: errors.AftercallError
+) -> None:
+    """Not as a group of errors, and the decoder is gone."""
+
+    def fail(window: windows.Window) -> windows.WindowResult:
+        raise exc
+
+    with pytest.raises(type(exc), match=str(exc)):
+        run(testing.FakeBackend(fail), tmp_path)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_few_windows_in_flight_are_enough(tmp_path: pathlib.Path) -> None:
+    """A bound of one window makes it slower, not different."""
+    one, _ = run(testing.FakeBackend(), tmp_path, speech={"max_windows_in_flight": 1})
+    many, _ = run(testing.FakeBackend(), tmp_path)
+
+    assert one.segments == many.segments
