@@ -6,7 +6,12 @@ import os
 import pathlib
 import socket
 
+import hypothesis
 import pytest
+
+# A slow machine is no failure; what a seed found is printed, so that it can be found again.
+hypothesis.settings.register_profile("aftercall", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("aftercall")
 
 _UNIT = pathlib.Path(__file__).parent / "unit"
 _PROPERTIES = pathlib.Path(__file__).parent / "properties"
