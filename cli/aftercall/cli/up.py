@@ -55,6 +55,7 @@ async def run(configured: settings.Settings) -> None:
     async with local.open_service(configured) as service:
         if service.watched is not None and not service.watched.is_dir():
             service.watched.mkdir(parents=True)
+        typer.echo(f"loading {configured.speech.model or 'the default model'} …", err=True)
         await service.start()
         listening = server.listen(configured.api.host, configured.api.port)
         host, port = listening.getsockname()[:2]
