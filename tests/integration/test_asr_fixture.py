@@ -86,6 +86,7 @@ def test_the_word_error_rate_is_what_the_card_says(calls: dict[pathlib.Path, tra
     print(f"held-out calls: WER {rate:.3f}")
 
     assert rate <= stated("held-out calls, WER") + 0.01
+    assert rate <= 0.10
 
 
 def test_words_begin_where_the_card_says(calls: dict[pathlib.Path, transcript.Transcript]) -> None:
