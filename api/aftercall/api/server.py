@@ -52,7 +52,7 @@ async def serve(app: fastapi.FastAPI, listening: socket.socket, stopping: asynci
             ws="none",
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
             log_config=None,
-        log_level="warning",
+            log_level="warning",
             access_log=False,
             server_header=False,
             timeout_keep_alive=_IDLE_S,
