@@ -16,6 +16,7 @@ import numpy as np
 
 from aftercall.contracts import errors, outcomes, windows
 from aftercall.serve import models
+from aftercall.serve.engines import word_times
 
 if typing.TYPE_CHECKING:
     import ctranslate2
@@ -23,8 +24,6 @@ if typing.TYPE_CHECKING:
 
 Array = np.ndarray[typing.Any, np.dtype[np.float32]]
 
-_PREPENDED = "\"'“¿([{-"
-_APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 -- full-width forms are what Chinese and Japanese text has
 _PAST_TRANSLATION = ("turbo",)
 """Models trained without the translation task say in the source language whatever they are asked."""
 MAX_INITIAL_TIMESTAMP_INDEX = 50
@@ -164,7 +163,7 @@ class Engine:
             row.no_speech = result.no_speech_prob if row.no_speech is None else row.no_speech
             splits.append(self._split(row, tokens, size))
         if asked.word_times:
-            self._place_words(rows, sizes, encoded, splits)
+            self._place_words(rows, sizes, encoded, [segments for segments, _, _ in splits])
         for row, size, (segments, seek, closed) in zip(rows, sizes, splits, strict=True):
             if not asked.timestamps:
                 seek = row.seek + size  # one pass: what follows the last word is silence, and asking again invents
@@ -225,7 +224,7 @@ class Engine:
             )
         )
 
-    def _split(self, row: _Row, tokens: list[int], size: int) -> tuple[list[dict[str, typing.Any]], int, bool]:
+    def _split(self, row: _Row, tokens: list[int], size: int) -> tuple[list[word_times.Segment], int, bool]:
         segments, seek, closed = self._whisper._split_segments_by_timestamps(
             tokenizer=self._tokenizer(row.window.options, row.language),
             tokens=tokens,
@@ -241,50 +240,19 @@ class Engine:
         rows: list[_Row],
         sizes: list[int],
         encoded: ctranslate2.StorageView,
-        splits: list[tuple[list[dict[str, typing.Any]], int, bool]],
+        segments: list[list[word_times.Segment]],
     ) -> None:
-        """Align words with the audio, rows of one language at a time: the alignment prompt names the language."""
-        import ctranslate2
-
-        languages = list(dict.fromkeys(row.language for row in rows))
-        whole = np.array(encoded) if len(languages) > 1 else None
-        for language in languages:
-            at = [index for index, row in enumerate(rows) if row.language == language and splits[index][0]]
-            if not at:
-                continue
-            part = encoded
-            if len(at) < len(rows):
-                whole = np.array(encoded) if whole is None else whole
-                part = ctranslate2.StorageView.from_array(np.ascontiguousarray(whole[at]))
-            for index in at:
-                for segment in splits[index][0]:
-                    segment["seek"] = rows[index].seek
-            tokenizer = self._tokenizer(rows[at[0]].window.options, language)
-            aligned = self._align(tokenizer, [splits[index][0] for index in at], part, [sizes[index] for index in at])
-            for index, words in zip(at, aligned, strict=True):
-                self._attach(rows[index], splits[index][0], words, tokenizer)
-
-    def _align(
-        self, tokenizer: typing.Any, segments: list[list[dict[str, typing.Any]]], part: typing.Any, sizes: list[int]
-    ) -> list[list[dict[str, typing.Any]]]:
-        text_tokens = [
-            [token for segment in row for token in segment["tokens"] if token < tokenizer.eot] for row in segments
+        spoken = [
+            word_times.Spoken(
+                said, row.seek, size, self._tokenizer(row.window.options, row.language), row.last_speech_s
+            )
+            for row, size, said in zip(rows, sizes, segments, strict=True)
         ]
-        found = self._whisper.find_alignment(tokenizer, text_tokens, part, sizes)
-        return typing.cast("list[list[dict[str, typing.Any]]]", found)
+        word_times.place(self._whisper, encoded, spoken)
+        for row, told in zip(rows, spoken, strict=True):
+            row.last_speech_s = told.last_speech_s
 
-    def _attach(
-        self,
-        row: _Row,
-        segments: list[dict[str, typing.Any]],
-        alignment: list[dict[str, typing.Any]],
-        tokenizer: typing.Any,
-    ) -> None:
-        """Give each segment its words by faster-whisper's rules, for this row alone."""
-        whisper = _Aligned(self._whisper, alignment)
-        row.last_speech_s = whisper.attach(segments, tokenizer, row.last_speech_s)
-
-    def _keep(self, row: _Row, segments: list[dict[str, typing.Any]]) -> None:
+    def _keep(self, row: _Row, segments: list[word_times.Segment]) -> None:
         tokenizer = self._tokenizer(row.window.options, row.language)
         for segment in segments:
             text = tokenizer.decode(segment["tokens"])
@@ -329,27 +297,3 @@ class Engine:
 def known_language(languages: tuple[str, ...] | None) -> str:
     """Return a language whose prompt is as long as any other's."""
     return languages[0] if languages else "en"
-
-
-class _Aligned:
-    """faster-whisper's word rules over an alignment that was made for a whole batch at once."""
-
-    def __init__(self, whisper: faster_whisper.WhisperModel, alignment: list[dict[str, typing.Any]]) -> None:
-        self._whisper = whisper
-        self._alignment = alignment
-
-    @property
-    def frames_per_second(self) -> int:
-        return int(self._whisper.frames_per_second)
-
-    def find_alignment(self, *_: typing.Any) -> list[list[dict[str, typing.Any]]]:
-        return [self._alignment]
-
-    def attach(self, segments: list[dict[str, typing.Any]], tokenizer: typing.Any, last_speech_s: float) -> float:
-        from faster_whisper import WhisperModel
-
-        WhisperModel.add_word_timestamps(
-            typing.cast(WhisperModel, self), [segments], tokenizer, None, 0, _PREPENDED, _APPENDED, last_speech_s
-        )
-        ends = [segment["words"][-1]["end"] for segment in segments if segment.get("words")]
-        return float(ends[-1]) if ends else last_speech_s
