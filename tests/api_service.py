@@ -11,7 +11,7 @@ import fastapi
 import httpx2
 
 from aftercall.api import app
-from aftercall.consumers.intake import uploads
+from aftercall.consumers.intake import delivery, uploads
 from aftercall.contracts import errors, events, identity, outcomes, reports, settings, transcript, windows
 from aftercall.serve import testing
 
@@ -24,7 +24,7 @@ class MemoryIntake:
     def __init__(self) -> None:
         self.reports: list[reports.WorkReport] = []
         self.events: dict[str, events.RecordingReady] = {}
-        self.keys: dict[tuple[str, str], str] = {}
+        self.keys: dict[tuple[str, str], tuple[tuple[str, str | None], str]] = {}
         self.failure: Exception | None = None
 
     async def publish(self, event: events.RecordingReady) -> reports.WorkReport:
@@ -57,8 +57,12 @@ class MemoryIntake:
         self, recording: identity.Recording, *, language: str | None, request_key: str | None = None
     ) -> reports.WorkReport | None:
         """Queue a deliberate transcription of known work."""
+        asked = (recording.recording_id, language)
         if request_key is not None and (recording.tenant, request_key) in self.keys:
-            return await self.find(self.keys[recording.tenant, request_key])
+            before, transcription_id = self.keys[recording.tenant, request_key]
+            if before != asked:
+                raise delivery.RequestKeyReusedError("another request's")
+            return await self.find(transcription_id)
         known = [one for one in self.reports if (one.tenant, one.recording_id) == dataclasses.astuple(recording)]
         if not known:
             return None
@@ -68,7 +72,7 @@ class MemoryIntake:
             again = {"generation": report.generation + 1, "language": language or event.language}
             report = await self.publish(event.model_copy(update=again))
         if request_key is not None:
-            self.keys[recording.tenant, request_key] = report.transcription_id
+            self.keys[recording.tenant, request_key] = asked, report.transcription_id
         return report
 
     async def find(self, transcription_id: str) -> reports.WorkReport | None:
@@ -81,10 +85,14 @@ class MemoryIntake:
         mine = await self.list_reports(tenant=tenant, limit=1000)
         return [one for one in mine if id_ in {one.call_id, one.recording_id}]
 
-    async def list_reports(self, *, tenant: str | None = None, limit: int = 100) -> list[reports.WorkReport]:
-        """Return the newest, newest first."""
+    async def list_reports(
+        self, *, tenant: str | None = None, before: str | None = None, limit: int = 100
+    ) -> list[reports.WorkReport]:
+        """Return them, newest first."""
         self._fail()
-        return [one for one in reversed(self.reports) if tenant in {None, one.tenant}][:limit]
+        ids = [one.transcription_id for one in self.reports]
+        older = self.reports if before is None else self.reports[: ids.index(before)]
+        return [one for one in reversed(older) if tenant in {None, one.tenant}][:limit]
 
     def change(self, transcription_id: str, **changes: object) -> reports.WorkReport:
         """Let work have gone on."""

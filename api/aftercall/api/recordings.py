@@ -8,7 +8,7 @@ import fastapi
 import pydantic
 
 from aftercall.api import access, bodies, problems, views
-from aftercall.consumers.intake import uploads
+from aftercall.consumers.intake import delivery, uploads
 from aftercall.contracts import events, identity, reports
 
 router = fastapi.APIRouter(prefix="/v1/recordings", tags=["recordings"], responses=problems.responses(*problems.ANY))
@@ -109,11 +109,14 @@ async def transcribe(
     access.must_be_enabled(found)
     language = access.known_language(found, (await bodies.read_json(request, views.TranscribeRequest)).language)
     recording = one_recording(await found.intake.find_call(recording_id, tenant=tenant), recording_id)
-    report = await found.intake.publish_again(recording, language=language, request_key=idempotency_key)
+    try:
+        report = await found.intake.publish_again(recording, language=language, request_key=idempotency_key)
+    except delivery.RequestKeyReusedError as exc:
+        raise problems.ProblemError(
+            409, "this Idempotency-Key was used for another recording or language; make a new one"
+        ) from exc
     if report is None:
         raise problems.ProblemError(404, f"no recording {recording_id!r} is known")
-    if (report.tenant, report.recording_id) != (recording.tenant, recording.recording_id):
-        raise problems.ProblemError(409, "this Idempotency-Key was used for another recording; make a new one")
     response.headers["Location"] = views.address(report)
     return views.Queued(transcription_id=report.transcription_id, status=report.status)
 

@@ -39,6 +39,8 @@ class ListQuery(access.Query):
     """Only those of this call, or of the recording of this id."""
     limit: Annotated[int, pydantic.Field(ge=1, le=1000)] = 100
     """How many at most."""
+    before: Annotated[str, pydantic.Field(pattern=r"^tr_[0-9a-f]{1,32}$")] | None = None
+    """Only what comes after this transcription in the list: the `next` of the page before."""
 
 
 class CallQuery(access.Query):
@@ -76,17 +78,25 @@ async def render(
     return fastapi.Response(body, media_type=formats.MEDIA_TYPES[query.format])
 
 
-@router.get("/transcriptions")
+@router.get("/transcriptions", responses=problems.responses(404))
 async def list_all(
     query: Annotated[ListQuery, fastapi.Query()], found: access.Service, caller: access.Caller
 ) -> views.Listing:
-    """List transcriptions, newest first, without what was said."""
+    """List transcriptions, newest first, without what was said; the next page is `?before=` this one's `next`."""
     tenant = access.whose(caller, query.tenant)
+    if query.before is not None:
+        await _find(found, query.before, caller)
     if query.call_id is None:
-        known = await found.intake.list_reports(tenant=tenant, limit=query.limit)
+        known = await found.intake.list_reports(tenant=tenant, before=query.before, limit=query.limit + 1)
     else:
-        known = (await found.intake.find_call(query.call_id, tenant=tenant))[: query.limit]
-    return views.Listing(transcriptions=[views.summary(report) for report in known])
+        known = await found.intake.find_call(query.call_id, tenant=tenant)
+        ids = [report.transcription_id for report in known]
+        known = known[ids.index(query.before) + 1 if query.before in ids else 0 :]
+    page = known[: query.limit]
+    return views.Listing(
+        transcriptions=[views.summary(report) for report in page],
+        next=page[-1].transcription_id if len(known) > len(page) else None,
+    )
 
 
 @router.get("/calls/{call_id}", responses=problems.responses(404))
@@ -100,7 +110,7 @@ async def call(
     known = await found.intake.find_call(call_id, tenant=access.whose(caller, query.tenant))
     if not known:
         raise problems.ProblemError(404, f"no call {call_id!r} is known")
-    return views.Listing(transcriptions=[views.summary(report) for report in known])
+    return views.Listing(transcriptions=[views.summary(report) for report in known], next=None)
 
 
 async def _find(found: service.Service, transcription_id: str, caller: str | None) -> reports.WorkReport:

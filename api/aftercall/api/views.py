@@ -104,6 +104,8 @@ class Listing(View):
     """Transcriptions, newest first, without what was said."""
 
     transcriptions: list[Summary]
+    next: str | None
+    """What to ask for as `before` to see what follows; null where nothing does."""
 
 
 def address(report: reports.WorkReport) -> str:

@@ -82,7 +82,7 @@ def test_an_upload_streams_to_disk_and_one_that_breaks_off_leaves_nothing(serve:
         assert [".part"] == [path.suffix for path in files(running)]
     assert until(lambda: files(running) == [])
     with running.client() as client:
-        assert {"transcriptions": []} == client.get("/v1/transcriptions").json()
+        assert {"transcriptions": [], "next": None} == client.get("/v1/transcriptions").json()
         assert 201 == client.put("/v1/recordings/acme/c1", content=bytes(10)).status_code
 
 

@@ -293,15 +293,18 @@ async def test_after_the_end_each_request_is_a_new_transcription(service: api_se
     assert [1, 2, 3] == [report.generation for report in service.intake.reports]
 
 
-async def test_a_key_of_another_recording_is_refused(service: api_service.MemoryService) -> None:
+async def test_a_key_of_another_request_is_refused(service: api_service.MemoryService) -> None:
     """It is a client's mistake, and answering it with the other call would be worse."""
     async with api_service.client(service) as client:
         for call_id in ("c1", "c2"):
             await api_service.upload(client, call_id=call_id)
         first = await client.post("/v1/recordings/c1/transcribe", headers={"Idempotency-Key": "k"})
         other = await client.post("/v1/recordings/c2/transcribe", headers={"Idempotency-Key": "k"})
+        language = await client.post(
+            "/v1/recordings/c1/transcribe", headers={"Idempotency-Key": "k"}, json={"language": "es"}
+        )
 
-    assert (202, 409) == (first.status_code, other.status_code)
+    assert (202, 409, 409) == (first.status_code, other.status_code, language.status_code)
     assert "Idempotency-Key" in api_service.problem_of(other)
 
 

@@ -224,8 +224,27 @@ async def test_the_list_is_newest_first_and_can_be_narrowed(service: api_service
         assert [] == await listed("tenant=nobody")
 
 
+@pytest.mark.parametrize("narrowed", ["", "&call_id=c1"])
+async def test_pages_show_everything_once(service: api_service.MemoryService, narrowed: str) -> None:
+    """Until there is no next one, and whatever is queued meanwhile."""
+    for recording_id in ("r1", "r2", "r3", "r4", "r5"):
+        await service.intake.publish(doubles.event("c1", recording_id=recording_id))
+    pages, query = [], f"limit=2{narrowed}"
+    async with api_service.client(service) as client:
+        while query:
+            page = (await client.get(f"/v1/transcriptions?{query}")).json()
+            pages.append([one["recordingId"] for one in page["transcriptions"]])
+            query = f"limit=2{narrowed}&before={page['next']}" if page["next"] else ""
+            await service.intake.publish(doubles.event("c1", recording_id=f"later-{len(pages)}"))
+        unknown = await client.get("/v1/transcriptions?before=tr_0")
+
+    assert [["r5", "r4"], ["r3", "r2"], ["r1"]] == pages
+    assert 404 == unknown.status_code
+
+
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=ten", "limit=1e9", "call_id=..", "tenant=a%00", "page=2", "limit="]
+    "query",
+    ["limit=0", "limit=1001", "limit=ten", "limit=1e9", "call_id=..", "tenant=a%00", "page=2", "limit=", "before=c1"],
 )
 async def test_a_list_that_cannot_be_made_is_refused(service: api_service.MemoryService, query: str) -> None:
     """422, not a list of something else."""

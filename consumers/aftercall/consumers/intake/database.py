@@ -66,6 +66,7 @@ _MIGRATIONS = (
         PRIMARY KEY (tenant, request_key)
     );
     """,
+    "ALTER TABLE requests ADD COLUMN asked TEXT;",
 )
 
 

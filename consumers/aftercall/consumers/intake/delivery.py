@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
-from aftercall.contracts import events, identity, outcomes, reports
+from aftercall.contracts import errors, events, identity, outcomes, reports
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class Delivery:
     attempts: int
     strikes: int
     queued_at: float
+
+
+class RequestKeyReusedError(errors.AftercallError):
+    """A request key came again with another request: another recording, or another language."""
 
 
 class Intake(Protocol):
@@ -39,7 +43,8 @@ class Intake(Protocol):
         """Queue a deliberate transcription of a recording that is known already; None when it is not.
 
         Work that is still open with the same language is returned as it is; otherwise the next generation is opened.
-        The same `request_key` of the same tenant always returns the same work.
+        The same `request_key` of the same tenant always returns the same work; with another recording or language
+        it raises `RequestKeyReusedError`.
         """
         ...
 
@@ -86,6 +91,8 @@ class Board(Protocol):
         """Return all work on recordings whose call id or recording id is `id_`, newest first."""
         ...
 
-    async def list_reports(self, *, tenant: str | None = None, limit: int = 100) -> list[reports.WorkReport]:
-        """Return the newest reports, newest first."""
+    async def list_reports(
+        self, *, tenant: str | None = None, before: str | None = None, limit: int = 100
+    ) -> list[reports.WorkReport]:
+        """Return reports, newest first: the newest, or those that follow the transcription id `before`."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 
@@ -48,20 +49,27 @@ class EmbeddedIntake:
     async def publish_again(
         self, recording: identity.Recording, *, language: str | None, request_key: str | None = None
     ) -> reports.WorkReport | None:
-        """Queue a deliberate transcription of a known recording; None when it is not known.
+        """Queue a deliberate transcription of a known recording; see `delivery.Intake`."""
 
-        Work that is still open with the same language is returned as it is; otherwise the next generation is opened.
-        The same `request_key` of the same tenant always returns the same work.
-        """
+        asked = json.dumps([recording.recording_id, language])
+
+        def remember(connection: sqlite3.Connection, transcription_id: str) -> None:
+            if request_key is not None:
+                connection.execute(
+                    "INSERT INTO requests (tenant, request_key, transcription_id, asked) VALUES (?, ?, ?, ?)",
+                    (recording.tenant, request_key, transcription_id, asked),
+                )
 
         def use(connection: sqlite3.Connection) -> reports.WorkReport | None:
             if request_key is not None:
                 known = connection.execute(
-                    "SELECT transcription_id FROM requests WHERE tenant = ? AND request_key = ?",
+                    "SELECT transcription_id, asked FROM requests WHERE tenant = ? AND request_key = ?",
                     (recording.tenant, request_key),
                 ).fetchone()
+                if known is not None and known["asked"] not in {None, asked}:
+                    raise delivery.RequestKeyReusedError("this key came with another request before")
                 if known is not None:
-                    return _one(connection, known[0])
+                    return _one(connection, known["transcription_id"])
             row = connection.execute(
                 "SELECT * FROM work WHERE tenant = ? AND recording_id = ? ORDER BY sequence DESC LIMIT 1",
                 (recording.tenant, recording.recording_id),
@@ -71,14 +79,14 @@ class EmbeddedIntake:
             event = documents.parse(events.RecordingReady, row["event"], what="stored event")
             still_open = row["status"] in {reports.Status.QUEUED, reports.Status.PROCESSING}
             if still_open and language in {None, event.language}:
-                _remember(connection, recording.tenant, request_key, row["transcription_id"])
+                remember(connection, row["transcription_id"])
                 return _one(connection, row["transcription_id"])
             last = connection.execute(
                 "SELECT MAX(generation) FROM work WHERE tenant = ? AND recording_id = ? AND version = ?",
                 (recording.tenant, recording.recording_id, row["version"]),
             ).fetchone()[0]
             again = event.model_copy(update={"generation": last + 1, "language": language or event.language})
-            _remember(connection, recording.tenant, request_key, _work(again).transcription_id)
+            remember(connection, _work(again).transcription_id)
             return _insert(connection, again, now=self._now())
 
         report = await self._db.run(use)
@@ -181,9 +189,16 @@ class EmbeddedIntake:
             "(call_id = ? OR recording_id = ?) AND (? IS NULL OR tenant = ?)", (id_, id_, tenant, tenant), limit=1000
         )
 
-    async def list_reports(self, *, tenant: str | None = None, limit: int = 100) -> list[reports.WorkReport]:
-        """Return the newest reports; see `delivery.Board`."""
-        return await self._select("(? IS NULL OR tenant = ?)", (tenant, tenant), limit=limit)
+    async def list_reports(
+        self, *, tenant: str | None = None, before: str | None = None, limit: int = 100
+    ) -> list[reports.WorkReport]:
+        """Return reports, newest first; see `delivery.Board`."""
+        return await self._select(
+            "(? IS NULL OR tenant = ?)"
+            " AND (? IS NULL OR sequence < (SELECT sequence FROM work WHERE transcription_id = ?))",
+            (tenant, tenant, before, before),
+            limit=limit,
+        )
 
     async def count_waiting(self) -> int:
         """Return how much work is queued."""
@@ -235,13 +250,6 @@ def _insert(connection: sqlite3.Connection, event: events.RecordingReady, *, now
         ),
     )
     return _one(connection, work.transcription_id)
-
-
-def _remember(connection: sqlite3.Connection, tenant: str, request_key: str | None, transcription_id: str) -> None:
-    if request_key is not None:
-        connection.execute(
-            "INSERT INTO requests VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (tenant, request_key, transcription_id)
-        )
 
 
 def _one(connection: sqlite3.Connection, transcription_id: str) -> reports.WorkReport:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import doubles
 import pytest
 
-from aftercall.consumers.intake import database, embedded, kept
+from aftercall.consumers.intake import database, delivery, embedded, kept
 from aftercall.consumers.publish import topic
 from aftercall.contracts import errors, events, outcomes, reports
 
@@ -197,6 +197,28 @@ async def test_asking_at_once_with_one_key_gives_one_transcription(bench: Bench)
 
     assert 1 == len({report.transcription_id for report in same if report is not None})
     assert 2 == len({report.transcription_id for report in other if report is not None})
+
+
+async def test_a_key_means_one_request(bench: Bench) -> None:
+    """The same key with another recording or another language is a mistake of the client's."""
+    for call_id in ("a", "b"):
+        await bench.intake.publish(doubles.event(call_id))
+    await bench.intake.publish_again(doubles.event("a").recording, language="en", request_key="k")
+
+    for call_id, language in (("b", "en"), ("a", "es"), ("a", None)):
+        with pytest.raises(delivery.RequestKeyReusedError):
+            await bench.intake.publish_again(doubles.event(call_id).recording, language=language, request_key="k")
+
+
+async def test_reports_can_be_read_page_by_page(bench: Bench) -> None:
+    """Newest first, each once."""
+    ids = [(await bench.intake.publish(doubles.event(call_id))).transcription_id for call_id in "abc"]
+
+    first = await bench.intake.list_reports(limit=2)
+    rest = await bench.intake.list_reports(before=first[-1].transcription_id, limit=2)
+
+    assert ids[::-1] == [report.transcription_id for report in [*first, *rest]]
+    assert [] == await bench.intake.list_reports(tenant="nobody", before=ids[-1])
 
 
 async def test_waiting_ends_when_work_arrives(bench: Bench) -> None:
