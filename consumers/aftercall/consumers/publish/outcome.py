@@ -11,10 +11,31 @@ import datetime
 import hashlib
 import typing
 
+import pydantic
+
 from aftercall.consumers.publish import objects, topic
 from aftercall.contracts import documents, errors, events, identity, outcomes, transcript
 
 SOURCE = "aftercall"
+
+
+class _Audio(pydantic.BaseModel):
+    duration_s: float
+
+
+class _Cost(pydantic.BaseModel):
+    audio_s: float
+
+
+class _Head(pydantic.BaseModel):
+    """What of a transcript decides and tells its news, without the words: a day's call has 100,000 of them."""
+
+    recording_id: str
+    version: str
+    generation: int
+    language: str | None
+    audio: _Audio
+    cost: _Cost
 
 
 class Publisher:
@@ -31,12 +52,8 @@ class Publisher:
 
     async def read_transcript(self, outcome: outcomes.Outcome) -> transcript.Transcript | None:
         """Return the transcript that a canonical outcome names; None for other outcomes and after a deletion."""
-        if outcome.transcript_key is None:
-            return None
-        if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
-            return None
-        data = await self._store.get(outcome.transcript_key)
-        return None if data is None else documents.parse(transcript.Transcript, data, what=outcome.transcript_key)
+        data = await self._read_bytes(outcome)
+        return None if data is None else documents.parse(transcript.Transcript, data, what=str(outcome.transcript_key))
 
     async def is_deleted(self, recording: identity.Recording) -> bool:
         """Say whether the recording has been deleted on purpose."""
@@ -90,12 +107,21 @@ class Publisher:
 
     async def announce(self, outcome: outcomes.Outcome) -> None:
         """Do what follows a decision: the copy for people, and the news. Safe to repeat."""
-        made = await self.read_transcript(outcome)
-        if outcome.kind is outcomes.Kind.CANONICAL and made is None:
+        data = await self._read_bytes(outcome)
+        if outcome.kind is outcomes.Kind.CANONICAL and data is None:
             return  # deleted meanwhile: a tombstone beats every outcome, so there is no news of it
-        if made is not None:
-            await self._copy_for_people(outcome, made)
-        await self._news.append(events.decided(_news_of(outcome, made), source=SOURCE))
+        head = None
+        if data is not None:
+            head = documents.parse(_Head, data, what=str(outcome.transcript_key))
+            await self._copy_for_people(outcome, data)
+        await self._news.append(events.decided(_news_of(outcome, head), source=SOURCE))
+
+    async def _read_bytes(self, outcome: outcomes.Outcome) -> bytes | None:
+        if outcome.transcript_key is None:
+            return None
+        if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
+            return None
+        return await self._store.get(outcome.transcript_key)
 
     async def _decide(self, work: identity.Work, outcome: outcomes.Outcome) -> outcomes.Outcome:
         try:
@@ -109,16 +135,16 @@ class Publisher:
             return decided
         return outcome
 
-    async def _copy_for_people(self, outcome: outcomes.Outcome, made: transcript.Transcript) -> None:
+    async def _copy_for_people(self, outcome: outcomes.Outcome, data: bytes) -> None:
         """Keep `transcripts/{tenant}/{call_id}.json` at the highest canonical generation."""
         key = identity.current_copy_key(outcome.tenant, outcome.call_id)
         there = await self._store.get(key)
         if there is not None:
-            shown = documents.parse(transcript.Transcript, there, what=key)
-            same_version = (shown.recording_id, shown.version) == (made.recording_id, made.version)
-            if same_version and shown.generation >= made.generation:
+            shown = documents.parse(_Head, there, what=key)
+            same_version = (shown.recording_id, shown.version) == (outcome.recording_id, outcome.version)
+            if same_version and shown.generation >= outcome.generation:
                 return
-        await self._store.put(key, documents.encode(made))
+        await self._store.put(key, data)
         if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
             await self._store.delete(key)
 
@@ -134,15 +160,13 @@ def _identity_of(work: identity.Work, call_id: str) -> dict[str, typing.Any]:
     }
 
 
-def _news_of(
-    outcome: outcomes.Outcome, made: transcript.Transcript | None
-) -> events.TranscriptReady | events.TranscriptFailed:
+def _news_of(outcome: outcomes.Outcome, head: _Head | None) -> events.TranscriptReady | events.TranscriptFailed:
     names: dict[str, typing.Any] = {
         name: getattr(outcome, name)
         for name in ("tenant", "call_id", "recording_id", "version", "generation", "transcription_id", "decided_at")
     }
-    if made is None:
+    if head is None:
         names |= {"kind": outcome.kind, "reason": outcome.reason, "message": outcome.message}
         return events.TranscriptFailed(**names)
-    names |= {"transcript_key": outcome.transcript_key, "language": made.language}
-    return events.TranscriptReady(**names, duration_s=made.audio.duration_s, audio_s=made.cost.audio_s)
+    names |= {"transcript_key": outcome.transcript_key, "language": head.language}
+    return events.TranscriptReady(**names, duration_s=head.audio.duration_s, audio_s=head.cost.audio_s)
