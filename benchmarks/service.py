@@ -74,7 +74,9 @@ async def cut(path: pathlib.Path) -> list[windows.Window]:
 
 def bare(loaded: ctranslate2.Engine, line: list[windows.Window], batch_windows: int = 8) -> float:
     """Return the seconds that the engine alone takes for these windows."""
-    batches = [line[first : first + batch_windows] for first in range(0, len(line), batch_windows)]
+    # As many batches as threads, or a multiple: with one left over at the end, a thread would have nothing to do.
+    count = THREADS * -(-len(line) // (THREADS * batch_windows))
+    batches = [line[first::count] for first in range(count)]
     started = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(loaded.transcribe, batches))

@@ -63,7 +63,8 @@ class Hearing:
 
 
 def _at(window: windows.Window, temperature: float) -> windows.Window:
-    # Sampling with beams is not defined; a hotter attempt draws one sequence.
-    beam_size = window.options.beam_size if temperature == 0 else 1
-    options = dataclasses.replace(window.options, temperature=temperature, beam_size=beam_size)
+    if temperature == 0:
+        return window
+    # Sampling with beams is not defined; and a bad result may be the missing padding's.
+    options = dataclasses.replace(window.options, temperature=temperature, beam_size=1, trim=False)
     return dataclasses.replace(window, options=options)

@@ -76,7 +76,8 @@ class Recognizer:
                     on_retry=lambda flag: self._observe.add(metrics.WINDOWS_RETRIED, flag=str(flag)),
                 )
                 cutter = cutting.Cutter(decoding)
-                options = windows.Options(language=language, beam_size=self._settings.speech.beam_size)
+                speech = self._settings.speech
+                options = windows.Options(language=language, beam_size=speech.beam_size, trim=speech.trim_padding)
                 found = await self._hear_all(cutter, decoding.facts, hear, taken, options, report, watch)
                 facts, trailer = decoding.facts, decoding.trailer
         summary = cutter.summary

@@ -106,6 +106,15 @@ class Work:
         return f"outcomes/{self.recording.prefix}/{key_part(self.version)}/{self.generation}.json"
 
     @property
+    def claims_prefix(self) -> str:
+        """The prefix under which every attempt at this work lies."""
+        return f"claims/{self.recording.prefix}/{key_part(self.version)}/{self.generation}/"
+
+    def claim_key(self, attempt: int) -> str:
+        """The create-only object that counts an attempt before anything is done."""
+        return f"{self.claims_prefix}{attempt}.json"
+
+    @property
     def transcription_id(self) -> str:
         """The public id of this work: stable, unguessable from outside only as far as its parts are."""
         parts = (self.recording.tenant, self.recording.recording_id, self.version, str(self.generation))

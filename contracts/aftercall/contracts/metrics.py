@@ -58,6 +58,12 @@ QUEUE_LENGTH = Metric("aftercall_intake_queue_recordings", Kind.GAUGE, "Recordin
 SOURCE_SKIPPED = Metric(
     "aftercall_intake_skipped_total", Kind.COUNTER, "Files or objects in a source that are no recordings.", ("why",)
 )
+DEAD_LETTERS = Metric(
+    "aftercall_intake_dead_letters_total",
+    Kind.COUNTER,
+    "Records that announce nothing that could be taken, put among the dead letters, by reason.",
+    ("reason",),
+)
 BATCHES = Metric("aftercall_serve_batches_total", Kind.COUNTER, "Batches given to the engine.")
 BATCH_WINDOWS = Metric(
     "aftercall_serve_batch_windows", Kind.HISTOGRAM, "Windows in a batch.", (), (1, 2, 4, 8, 16, 32, 64)

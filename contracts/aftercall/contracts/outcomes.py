@@ -46,9 +46,12 @@ class Reason(enum.StrEnum):
     # Our own means.
     DECODER_DIED = "decoder_died"
     DECODER_TIMEOUT = "decoder_timeout"
+    PROCESS_DIED = "process_died"
+    CLAIMED = "claimed"
     BACKEND_UNAVAILABLE = "backend_unavailable"
     BACKEND_REFUSED = "backend_refused"
     STORE_UNAVAILABLE = "store_unavailable"
+    BROKER_UNAVAILABLE = "broker_unavailable"
     DISK_FULL = "disk_full"
     INTERNAL_ERROR = "internal_error"
     # The end that nobody minds.

@@ -29,6 +29,7 @@ class Options:
 
     `language` None asks for detection. `temperature` 0 is greedy or beam search; above 0 samples.
     `timestamps` lets the model emit its own segment times; word times come from alignment either way.
+    `trim` lets an engine pad a short window to less than the 30 s that Whisper was trained on.
     """
 
     language: str | None = None
@@ -39,6 +40,7 @@ class Options:
     word_times: bool = True
     prompt: str | None = None
     max_new_tokens: int | None = None
+    trim: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -194,3 +194,24 @@ def test_a_model_that_cannot_be_had_is_one_line_that_says_how(name: str, monkeyp
 
     assert "\n" not in str(caught.value)
     assert "CTranslate2 Whisper" in str(caught.value) or "--model /path" in str(caught.value)
+
+
+async def test_trimmed_windows_say_the_same_in_less_time(ours: ctranslate2.Engine) -> None:
+    """Ten seconds are encoded for a short window, alone and in any batch; the test model bears it."""
+    whole = windows_of(windows.Options(language="en"), n=16)
+    short = [dataclasses.replace(one, options=dataclasses.replace(one.options, trim=True)) for one in whole]
+    frames = [ctranslate2.padded_frames(one) for one in short]
+    assert {1_000} == {length for one, length in zip(short, frames, strict=True) if one.duration_s <= 8}
+    assert {3_000} == {ctranslate2.padded_frames(one) for one in whole}
+    assert ours.bucket(short[0]) != ours.bucket(whole[0])
+
+    together = ours.transcribe([one for one, length in zip(short, frames, strict=True) if length == 1_000])
+    alone = {one.window_id: ours.transcribe([one])[0] for one in short}
+    padded = {result.window_id: result.text for result in ours.transcribe(whole)}
+
+    assert [alone[one.window_id].text for one in together] == [one.text for one in together]
+    for one in together:
+        pairs = zip(alone[one.window_id].words or (), one.words or (), strict=True)
+        assert all(abs(first.start_s - second.start_s) <= WORD_TIME_S for first, second in pairs)
+    same = [alone[name].text == text for name, text in padded.items()]
+    assert sum(same) >= 0.8 * len(same)

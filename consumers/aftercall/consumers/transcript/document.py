@@ -172,6 +172,7 @@ def _model(facts: Facts) -> transcript.Model:
         options={
             "task": str(options.task),
             "beam_size": options.beam_size,
+            "trim": options.trim,
             "timestamps": options.timestamps,
             "word_times": options.word_times,
         },

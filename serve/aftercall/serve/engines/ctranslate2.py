@@ -27,6 +27,7 @@ Array = np.ndarray[typing.Any, np.dtype[np.float32]]
 _PAST_TRANSLATION = ("turbo",)
 """Models trained without the translation task say in the source language whatever they are asked."""
 MAX_INITIAL_TIMESTAMP_INDEX = 50
+_WHOLE_FRAMES = 3_000
 
 
 @dataclasses.dataclass(slots=True)
@@ -120,7 +121,7 @@ class Engine:
                 f"model {self.info.model} cannot translate", reason=outcomes.Reason.UNSUPPORTED_OPTION
             )
         shared = dataclasses.replace(asked, language=None, prompt=None)
-        return shared, len(self._prompt(asked, asked.language or known_language(known)))
+        return shared, len(self._prompt(asked, asked.language or known_language(known))), padded_frames(window)
 
     def transcribe(self, batch: Sequence[windows.Window]) -> list[windows.WindowResult]:
         """Transcribe windows of one bucket; results are in the order of the batch."""
@@ -145,9 +146,10 @@ class Engine:
         from faster_whisper import audio
 
         sizes = [min(self._whisper.feature_extractor.nb_max_frames, row.content_frames - row.seek) for row in rows]
+        length = max(padded_frames(row.window) for row in rows)
         mel = np.stack(
             [
-                audio.pad_or_trim(row.features[:, row.seek : row.seek + size])
+                audio.pad_or_trim(row.features[:, row.seek : row.seek + size], length)
                 for row, size in zip(rows, sizes, strict=True)
             ]
         )
@@ -292,6 +294,17 @@ class Engine:
         return tokenizer.Tokenizer(
             self._whisper.hf_tokenizer, multilingual, task=str(asked.task), language=language if multilingual else "en"
         )
+
+
+def padded_frames(window: windows.Window) -> int:
+    """Return the frames of 10 ms that a window is encoded in: Whisper's 3,000, or fewer where it may be trimmed.
+
+    Never under 10 s, and at least 2 s of silence after the window, without which models repeat themselves.
+    """
+    if not window.options.trim:
+        return _WHOLE_FRAMES
+    needed = window.n_samples // 160 + 200
+    return min(_WHOLE_FRAMES, max(1_000, -(-needed // 500) * 500))
 
 
 def known_language(languages: tuple[str, ...] | None) -> str:
