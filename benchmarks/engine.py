@@ -206,6 +206,15 @@ def profile(name: str) -> None:
             spent["generate"] = time.perf_counter() - started
         row = [spent[each] / batch for each in ("features", "encode", "generate")]
         print(f"{batch:>5} {row[0]:>9.3f} {row[1]:>8.3f} {row[2]:>9.3f} {row[2] / tokens_of(20):>9.4f}", flush=True)
+    both = ctranslate2.Engine(
+        str(whispers.build(name)), device="cpu", precision="int8", threads=THREADS, workers=THREADS
+    )
+    mel = np.stack([faster_whisper.audio.pad_or_trim(whisper.feature_extractor(samples)[:, :-1])])
+    started = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(lambda _: np.array(both._whisper.encode(mel)), range(4 * THREADS)))
+    each_s = (time.perf_counter() - started) / (4 * THREADS)
+    print(f"encode by {THREADS} workers of one thread, as the engine does: {each_s:.3f} s a window", flush=True)
 
 
 def main() -> None:
