@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PARTS := contracts serve consumers api cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture schemas bench clean
+.PHONY: help install demo test lint types architecture schemas bench peers clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
 
 bench: $(STAMP) ## Run the benchmarks and print their figures (about an hour on two cores)
 	@for name in engine service memory; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+peers: $(STAMP) ## Fetch and build the servers that tests talk to (scripts/debian-packages.sh installs what that needs)
+	@$(BIN)/python tests/peers/__main__.py
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,6 +15,11 @@ SOURCE_ROOTS = ("contracts", "serve", "consumers", "api", "cli")
 
 PURE = (
     "serve/aftercall/serve/batching.py",
+    "consumers/aftercall/consumers/intake/admission.py",
+    "consumers/aftercall/consumers/intake/fairness.py",
+    "consumers/aftercall/consumers/intake/offsets.py",
+    "consumers/aftercall/consumers/intake/sources.py",
+    "consumers/aftercall/consumers/intake/turns.py",
     "consumers/aftercall/consumers/recording/crosstalk.py",
     "consumers/aftercall/consumers/recording/containers.py",
     "consumers/aftercall/consumers/recording/speech.py",
@@ -31,6 +36,7 @@ HEAVY = {
     "fastapi",
     "faster_whisper",
     "httpx2",
+    "kafka",
     "obstore",
     "onnxruntime",
     "prometheus_client",

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import demo, doctor, schema, status, transcribe, up
+from aftercall.cli import consume, demo, doctor, publish, relay, schema, status, transcribe, up
 from aftercall.contracts import errors
 
 EXIT_FAILED = 1
@@ -29,6 +29,9 @@ app = typer.Typer(
 )
 app.command()(transcribe.transcribe)
 app.command()(up.up)
+app.command()(consume.consume)
+app.command()(relay.relay)
+app.command()(publish.publish)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(schema.schema)

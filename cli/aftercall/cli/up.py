@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aftercall.api import app, server
-from aftercall.cli import configuration, local
+from aftercall.cli import configuration, local, logs
 from aftercall.contracts import settings
 
 
@@ -41,8 +41,7 @@ def up(
         speech={"model": model},
         api={"host": host, "port": port},
     )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s%(fields)s")
-    logging.getLogger().handlers[0].addFilter(_add_fields)
+    logs.configure(logging.INFO)
     asyncio.run(run(configured))
 
 
@@ -66,13 +65,3 @@ async def run(configured: settings.Settings) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(app.build_app(service), listening, stopping), name="api")
             group.create_task(service.run(stopping), name="service")
-
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields", "taskName"}
-
-
-def _add_fields(record: logging.LogRecord) -> bool:
-    """Put a record's fields behind its message."""
-    fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-    record.fields = "".join(f" {name}={value}" for name, value in fields.items())
-    return True

@@ -48,7 +48,7 @@ class Job:
         self,
         publisher: publishing.Publisher,
         kept: checkpoints.Checkpoints,
-        board: delivery.Board,
+        board: delivery.Progress,
         transcribe: Callable[[delivery.Delivery], Awaitable[transcript.Transcript]],
         *,
         max_strikes: int,

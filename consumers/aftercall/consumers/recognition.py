@@ -64,7 +64,10 @@ class Recognizer:
             await report(reports.Stage.FETCHING, None, None)
             with watch.stage("fetch"):
                 fetched = await self._fetcher.fetch(
-                    taken.event.recording_uri, pathlib.Path(folder) / "recording", version=taken.work.version
+                    taken.event.recording_uri,
+                    pathlib.Path(folder) / "recording",
+                    tenant=taken.event.tenant,
+                    version=taken.work.version,
                 )
             await report(reports.Stage.DECODING, None, None)
             async with decode.open_recording(fetched.path, self._limits) as decoding:

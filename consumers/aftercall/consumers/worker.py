@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(
         self,
-        intake: delivery.Intake,
+        intake: delivery.Queue,
         run_job: Callable[[delivery.Delivery], Awaitable[job.End]],
         *,
         max_open_calls: int,

@@ -12,13 +12,13 @@ import typing
 import pydantic
 from pydantic_core import PydanticUndefined
 
-from aftercall.contracts import metrics, settings, tenants
+from aftercall.contracts import metrics, sections, settings, tenants
 
 _DOCS = pathlib.Path(__file__).resolve().parents[3] / "docs"
 
 _CONFIGURATION_HEAD = f"""# Configuration
 
-Generated from `contracts/aftercall/contracts/settings.py` by `make schemas`; do not edit.
+Generated from `contracts/aftercall/contracts/sections.py` by `make schemas`; do not edit.
 
 Every setting can be given in three places; the first one that names it wins:
 
@@ -34,6 +34,8 @@ Every setting can be given in three places; the first one that names it wins:
        egress_hosts: [stt.example.com]
    ```
 3. the defaults below.
+
+A secret can be read from a file instead: `AFTERCALL_KAFKA__PASSWORD_FILE`, or `password_file` under `kafka`, names it.
 
 A name that does not exist is a problem, not ignored; all problems are reported together. Options of a command
 (`--model`, `--data`, …) beat all three.
@@ -58,8 +60,12 @@ def configuration() -> str:
         text += f"| `{name}` | `{section}.{field}` | {_ALIAS_VALUES[name]} |\n"
     for section, info in settings.Settings.model_fields.items():
         model = info.annotation
-        if isinstance(model, type) and issubclass(model, settings.Section):
+        if isinstance(model, type) and issubclass(model, sections.Section):
             text += f"\n## {section}\n\n{(model.__doc__ or '').strip()}\n\n{_table(model, prefix=f'{section}.')}"
+            for name, inside in model.model_fields.items():
+                for inner in _models_in(inside.annotation):
+                    about = (inner.__doc__ or "").strip()
+                    text += f"\n### Each of {section}.{name}\n\n{about}\n\n{_table(inner, prefix='')}"
     text += f"\n## tenants\n\nA list; each entry is one tenant's policy.\n\n{_table(tenants.TenantPolicy, prefix='')}"
     return text
 
@@ -85,6 +91,10 @@ def _table(model: type[pydantic.BaseModel], *, prefix: str) -> str:
     return rows
 
 
+def _models_in(annotation: typing.Any) -> list[type[pydantic.BaseModel]]:
+    return [arg for arg in typing.get_args(annotation) if isinstance(arg, type) and issubclass(arg, pydantic.BaseModel)]
+
+
 def _type_of(annotation: typing.Any) -> str:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
@@ -95,6 +105,8 @@ def _type_of(annotation: typing.Any) -> str:
         return f"list of {_type_of(args[0])}"
     if origin is dict:
         return f"mapping to {_type_of(args[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return "mappings"
     if args:
         return " or ".join(_type_of(arg) for arg in args if arg is not type(None))
     known = {bool: "true or false", int: "whole number", float: "number", str: "text", pathlib.Path: "path"}
@@ -109,6 +121,8 @@ def _default_of(info: pydantic.fields.FieldInfo) -> str:
         return "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, tuple) and isinstance(default[0], pydantic.BaseModel):
+        return f"`{[one.model_dump(exclude_defaults=True) for one in default]}`".replace("'", "")
     if isinstance(default, tuple):
         return f"`[{', '.join(map(str, default))}]`"
     return f"`{default}`"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import pathlib
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import pydantic
 import yaml
 
-from aftercall.contracts import errors
+from aftercall.contracts import errors, sections
 from aftercall.contracts.tenants import TenantPolicy
 
 PREFIX = "AFTERCALL_"
@@ -27,142 +27,23 @@ ALIASES: dict[str, tuple[str, str]] = {
     "WHISPER_URL": ("speech", "url"),
 }
 """Names that other products' users have in their environment already; our own name wins where both are set."""
+_FILE = "_file"
+"""Ends the name that a secret's file is given by: `kafka.password_file` for `kafka.password`."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_AUTO_LANGUAGE = frozenset({"", "auto", "detect"})
-
-PositiveSeconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Ratio = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Section(pydantic.BaseModel):
-    """A group of settings; unknown names are problems, so that a typing error cannot pass unseen."""
+class Settings(sections.Section):
+    """Every setting of every part."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Data(Section):
-    """Where state lies."""
-
-    dir: pathlib.Path = pathlib.Path("aftercall-data")
-    """Folder of the embedded stores: queue, transcripts, outcomes and ClickHouse."""
-
-
-class Intake(Section):
-    """Which recordings are taken, and how many at once."""
-
-    enabled: bool = True
-    """Whether recordings are transcribed at all; when off, requests answer 503 and the folder is not watched."""
-    recordings_dir: pathlib.Path | None = None
-    """Folder that is watched for recordings, laid out as `{tenant}/{call_id}.ext`; none: nothing is watched."""
-    scan_interval_s: PositiveSeconds = 1.0
-    """Seconds between looks at the watched folder."""
-    settle_s: Annotated[float, pydantic.Field(ge=0, le=600)] = 2.0
-    """Seconds a file must stay unchanged before it is taken, so that one still being copied is left alone."""
-    max_open_calls: Annotated[int, pydantic.Field(ge=1, le=256)] = 4
-    """Recordings worked on at once: enough to fill batches with windows of several calls, few enough to finish them."""
-    max_strikes: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
-    """Deaths of a recording's own decode child before it is given up as dead."""
-
-
-class Recording(Section):
-    """What a recording may cost before it is refused."""
-
-    max_size_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3
-    """Bytes of a recording; 2 GiB holds 12 h of 8 kHz 16-bit stereo WAV nearly four times over."""
-    max_duration_s: PositiveSeconds = 12 * 3600.0
-    """Seconds of decoded audio after which a recording is refused: a file may lie about its length."""
-    max_channels: Annotated[int, pydantic.Field(ge=1, le=64)] = 8
-    """Channels that are transcribed; a recording with more is refused, never cut down."""
-    decode_memory_bytes: Annotated[int, pydantic.Field(ge=64 * 1024**2)] = 512 * 1024**2
-    """Address space of the decode child."""
-    decode_cpu_s: PositiveSeconds = 600.0
-    """CPU seconds of the decode child; a 3 h stereo call takes about 15."""
-    decode_stall_s: PositiveSeconds = 60.0
-    """Seconds without a block from the decode child, while one is being waited for, before it is ended."""
-
-
-class Speech(Section):
-    """Which model hears the windows, where it runs, and how it decodes."""
-
-    backend: Literal["auto", "inprocess", "openai"] = "auto"
-    """`inprocess` runs CTranslate2 here; `openai` calls the server at `url`; `auto` is `openai` where a url is set."""
-    url: pydantic.HttpUrl | None = None
-    """An OpenAI-compatible transcription server; audio goes there only for tenants whose policy lists its host."""
-    api_key: pydantic.SecretStr | None = None
-    """Bearer token for `url`."""
-    model: str | None = None
-    """A name that faster-whisper knows, or a path; none: `base` on a CPU, `large-v3-turbo` on a GPU."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the engine runs."""
-    precision: str = "auto"
-    """CTranslate2 compute type; `auto` is `int8` on a CPU and `int8_float16` on a GPU."""
-    threads: Annotated[int, pydantic.Field(ge=0, le=256)] = 0
-    """CPU threads of the engine; 0: as many as this process may use."""
-    workers: Annotated[int, pydantic.Field(ge=0, le=64)] = 0
-    """Batches that run at once, sharing the threads; 0: on a CPU one for each thread up to four, on a GPU one."""
-    language: str | None = None
-    """Language of every recording whose event names none; none: detected per window."""
-    beam_size: Annotated[int, pydantic.Field(ge=1, le=16)] = 1
-    """Beams; 1 is greedy. 5 reads the decoder's weights five times as often."""
-    max_batch_windows: Annotated[int, pydantic.Field(ge=1, le=256)] = 8
-    """Windows in one engine call."""
-    max_wait_s: Annotated[float, pydantic.Field(ge=0, le=60)] = 0.05
-    """Seconds that a window may wait for others to share its batch."""
-    max_windows_in_flight: Annotated[int, pydantic.Field(ge=1, le=4096)] = 32
-    """Windows submitted and not yet answered, over all calls: 32 windows of 30 s are 31 MB."""
-    temperatures: tuple[Annotated[float, pydantic.Field(ge=0, le=1)], ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    """Temperatures tried in turn until a window's result passes the quality measures."""
-    trim_padding: bool = False
-    """Pad short windows to 10, 15, 20 or 25 s, not 30: up to 3 times as fast on a CPU; try it on your own calls
-    first, since models differ in how they bear it. What fails the quality measures is decoded again, padded in full."""
-    request_timeout_s: PositiveSeconds = 120.0
-    """Seconds for one request to `url`."""
-
-    @pydantic.field_validator("language", mode="before")
-    @classmethod
-    def _auto_is_none(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and value.strip().lower() in _AUTO_LANGUAGE else value
-
-    @pydantic.field_validator("temperatures")
-    @classmethod
-    def _one_at_least(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value:
-            raise ValueError("is empty; it needs at least one temperature, usually 0.0")
-        return value
-
-
-class Api(Section):
-    """The REST API."""
-
-    host: str = "127.0.0.1"
-    """Address to bind; anything but loopback wants `keys`."""
-    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 8400
-    """Port to bind; 0 takes a free one."""
-    keys: dict[str, pydantic.SecretStr] = pydantic.Field(default_factory=dict)
-    """API keys by tenant. With any key set, every request must carry one."""
-    max_upload_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3
-    """Bytes of one uploaded recording."""
-
-    @pydantic.field_validator("keys")
-    @classmethod
-    def _one_key_one_tenant(cls, keys: dict[str, pydantic.SecretStr]) -> dict[str, pydantic.SecretStr]:
-        plain = [key.get_secret_value().strip() for key in keys.values()]
-        if not all(plain):
-            raise ValueError("holds an empty key; leave the tenant out, or give it one")
-        if len(plain) != len(set(plain)):
-            raise ValueError("gives two tenants the same key")
-        return keys
-
-
-class Settings(Section):
-    """Every setting of the one-process service."""
-
-    data: Data = Data()
-    intake: Intake = Intake()
-    recording: Recording = Recording()
-    speech: Speech = Speech()
-    api: Api = Api()
+    data: sections.Data = sections.Data()
+    intake: sections.Intake = sections.Intake()
+    recording: sections.Recording = sections.Recording()
+    speech: sections.Speech = sections.Speech()
+    kafka: sections.Kafka = sections.Kafka()
+    store: sections.Store = sections.Store()
+    clickhouse: sections.ClickHouse = sections.ClickHouse()
+    api: sections.Api = sections.Api()
     tenants: tuple[TenantPolicy, ...] = ()
     """Policies of tenants; a tenant that is not listed gets the defaults, which let nothing leave."""
 
@@ -189,6 +70,7 @@ def load(
                 merged[section] = {**merged.get(section, {}), **values}
             else:
                 merged[section] = values
+    _read_secret_files(merged, problems)
     try:
         settings = Settings.model_validate(merged)
     except pydantic.ValidationError as exc:
@@ -209,6 +91,10 @@ def _contradictions(merged: Mapping[str, Any]) -> list[str]:
         )
     if isinstance(speech, Mapping) and speech.get("backend") == "openai" and not speech.get("url"):
         found.append("speech.url: backend is openai, which needs the address of a server")
+    kafka = merged.get("kafka")
+    if isinstance(kafka, Mapping) and str(kafka.get("security_protocol", "")).startswith("SASL"):
+        missing = [name for name in ("sasl_mechanism", "username", "password") if not kafka.get(name)]
+        found += [f"kafka.{name}: {kafka['security_protocol']} needs it" for name in missing]
     return found
 
 
@@ -239,6 +125,9 @@ def _read_env(env: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
         section, _, field = name.removeprefix(PREFIX).lower().partition("__")
         model = Settings.model_fields.get(section)
         known = model.annotation.model_fields if model and _is_section(model.annotation) else {}
+        if field.endswith(_FILE) and field.removesuffix(_FILE) in _secrets(known):
+            layer.setdefault(section, {})[field] = env[name]
+            continue
         if field not in known:
             problems.append(f"{name}: no such setting")
             continue
@@ -246,8 +135,33 @@ def _read_env(env: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     return layer
 
 
-def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
-    return isinstance(annotation, type) and issubclass(annotation, Section)
+def _read_secret_files(merged: dict[str, Any], problems: list[str]) -> None:
+    """Put what lies in the file that `x_file` names in the place of the secret `x`; a mounted Secret is such a file."""
+    for section, info in Settings.model_fields.items():
+        values = merged.get(section)
+        if not _is_section(info.annotation) or not isinstance(values, Mapping):
+            continue
+        found = dict(values)
+        for name in _secrets(info.annotation.model_fields):
+            file = found.pop(name + _FILE, None)
+            if file is None:
+                continue
+            if name in found:
+                problems.append(f"{section}.{name}{_FILE}: {section}.{name} is given too; one of them is enough")
+                continue
+            try:
+                found[name] = pathlib.Path(str(file)).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                problems.append(f"{section}.{name}{_FILE}: {exc}")
+        merged[section] = found
+
+
+def _secrets(fields: Mapping[str, pydantic.fields.FieldInfo]) -> list[str]:
+    return [name for name, info in fields.items() if info.annotation == pydantic.SecretStr | None]
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[sections.Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, sections.Section)
 
 
 def _is_scalar(annotation: Any) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from aftercall.contracts import settings, windows
+from aftercall.contracts import sections, windows
 from aftercall.serve.clients import inprocess
 
 _MOST_WORKERS = 4
 
 
 def build(
-    speech: settings.Speech, *, on_batch: Callable[[inprocess.BatchReport], None] = lambda _: None
+    speech: sections.Speech, *, on_batch: Callable[[inprocess.BatchReport], None] = lambda _: None
 ) -> windows.SpeechBackend:
     """Build a backend; nothing is loaded and nothing connects before its `start`."""
     if speech.url is not None and speech.backend != "inprocess":
@@ -46,7 +46,7 @@ def build(
     )
 
 
-def egress_host(speech: settings.Speech) -> str | None:
+def egress_host(speech: sections.Speech) -> str | None:
     """Return the host outside this machine that audio would go to; None when it stays here."""
     if speech.url is None or speech.backend == "inprocess" or speech.url.host is None:
         return None

@@ -27,8 +27,9 @@ def run(
     version: str | None = None,
 ) -> fetch.Fetched:
     """Fetch into a spool file."""
-    fetcher = fetch.Fetcher(folders=[tmp_path / "in"], max_size_bytes=max_size_bytes, stores=stores)
-    return asyncio.run(fetcher.fetch(uri, tmp_path / "spool", version=version))
+    sources = {name: fetch.Source(store) for name, store in (stores or {}).items()}
+    fetcher = fetch.Fetcher(folders=[tmp_path / "in"], max_size_bytes=max_size_bytes, sources=sources)
+    return asyncio.run(fetcher.fetch(uri, tmp_path / "spool", tenant="acme", version=version))
 
 
 def refused(uri: str, tmp_path: pathlib.Path, **options: object) -> outcomes.Reason:

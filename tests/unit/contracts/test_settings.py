@@ -111,3 +111,32 @@ def test_lists_and_mappings_come_as_yaml() -> None:
 def test_an_unlisted_tenant_lets_nothing_leave() -> None:
     """The default policy has no egress."""
     assert () == settings.load({}).policy("anyone").egress_hosts
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: pathlib.Path) -> None:
+    """As a mounted one does; its final line break is not part of it, and it is never shown."""
+    (tmp_path / "password").write_text("s3cret\n")
+    loaded = settings.load({"AFTERCALL_KAFKA__PASSWORD_FILE": str(tmp_path / "password")})
+    assert loaded.kafka.password is not None
+    assert "s3cret" == loaded.kafka.password.get_secret_value()
+    assert "s3cret" not in repr(loaded)
+
+    with pytest.raises(errors.ConfigurationError) as caught:
+        settings.load(
+            {
+                "AFTERCALL_KAFKA__PASSWORD_FILE": str(tmp_path / "password"),
+                "AFTERCALL_KAFKA__PASSWORD": "other",
+                "AFTERCALL_STORE__SECRET_ACCESS_KEY_FILE": str(tmp_path / "missing"),
+                "AFTERCALL_SPEECH__MODEL_FILE": "x",
+            }
+        )
+    assert 3 == len(str(caught.value).splitlines())
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_broker_that_wants_a_login_wants_all_of_it() -> None:
+    """What is missing is named."""
+    with pytest.raises(errors.ConfigurationError, match=r"kafka\.username.*\n.*kafka\.password"):
+        settings.load({"AFTERCALL_KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "AFTERCALL_KAFKA__SASL_MECHANISM": "PLAIN"})
+    servers = settings.load({"AFTERCALL_KAFKA__BOOTSTRAP_SERVERS": "a:9092, b:9092"}).kafka.bootstrap_servers
+    assert ("a:9092", "b:9092") == servers

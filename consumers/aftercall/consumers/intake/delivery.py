@@ -14,39 +14,25 @@ from aftercall.contracts import errors, events, identity, outcomes, reports
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
-    """One piece of work, taken. `attempts` counts this one too; `strikes` are deaths of its own decode child."""
+    """One piece of work, taken. `attempts` counts this one too; `strikes` are deaths of its own decode child.
+
+    `ticket` tells two deliveries of the same work apart.
+    """
 
     work: identity.Work
     event: events.RecordingReady
     attempts: int
     strikes: int
     queued_at: float
+    ticket: int = 0
 
 
 class RequestKeyReusedError(errors.AftercallError):
     """A request key came again with another request: another recording, or another language."""
 
 
-class Intake(Protocol):
-    """Where work comes from."""
-
-    async def publish(self, event: events.RecordingReady) -> reports.WorkReport:
-        """Queue a recording durably, once: the same recording, version and generation again changes nothing.
-
-        `event.version` must be known. Returns where that work is now.
-        """
-        ...
-
-    async def publish_again(
-        self, recording: identity.Recording, *, language: str | None, request_key: str | None = None
-    ) -> reports.WorkReport | None:
-        """Queue a deliberate transcription of a recording that is known already; None when it is not.
-
-        Work that is still open with the same language is returned as it is; otherwise the next generation is opened.
-        The same `request_key` of the same tenant always returns the same work; with another recording or language
-        it raises `RequestKeyReusedError`.
-        """
-        ...
+class Queue(Protocol):
+    """Where work is taken from."""
 
     async def take(self) -> Delivery | None:
         """Take the next piece of work that is due, counting the attempt durably first; None when nothing is due."""
@@ -69,8 +55,30 @@ class Intake(Protocol):
         ...
 
 
-class Board(Protocol):
-    """Where each piece of work is; what `status` and the API read."""
+class Intake(Queue, Protocol):
+    """Where work is announced and taken from."""
+
+    async def publish(self, event: events.RecordingReady) -> reports.WorkReport:
+        """Queue a recording durably, once: the same recording, version and generation again changes nothing.
+
+        `event.version` must be known. Returns where that work is now.
+        """
+        ...
+
+    async def publish_again(
+        self, recording: identity.Recording, *, language: str | None, request_key: str | None = None
+    ) -> reports.WorkReport | None:
+        """Queue a deliberate transcription of a recording that is known already; None when it is not.
+
+        Work that is still open with the same language is returned as it is; otherwise the next generation is opened.
+        The same `request_key` of the same tenant always returns the same work; with another recording or language
+        it raises `RequestKeyReusedError`.
+        """
+        ...
+
+
+class Progress(Protocol):
+    """Where running work says how far it is."""
 
     async def report(
         self,
@@ -82,6 +90,10 @@ class Board(Protocol):
     ) -> None:
         """Record the stage that running work is in."""
         ...
+
+
+class Board(Progress, Protocol):
+    """Where each piece of work is; what `status` and the API read."""
 
     async def find(self, transcription_id: str) -> reports.WorkReport | None:
         """Return the work of this id."""

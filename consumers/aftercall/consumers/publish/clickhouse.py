@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from aftercall.contracts import errors, events, outcomes, transcript
+from aftercall.contracts import errors, events, outcomes, sections, transcript
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +39,26 @@ class ClickHouse:
 
             folder.mkdir(parents=True, exist_ok=True)
             return clickhouse_connect.get_client(interface="chdb", path=str(folder))
+
+        return cls(connect)
+
+    @classmethod
+    def configured(cls, configured: sections.ClickHouse) -> ClickHouse:
+        """Use the server, or the folder, that the settings name."""
+        if configured.url is None and configured.folder is None:
+            raise errors.ConfigurationError("clickhouse.url: names no server")
+        if configured.url is None:
+            return cls.embedded(typing.cast(pathlib.Path, configured.folder))
+
+        def connect() -> typing.Any:
+            import clickhouse_connect
+
+            return clickhouse_connect.get_client(
+                dsn=str(configured.url),
+                database=configured.database,
+                username=configured.username,
+                password=configured.password.get_secret_value() if configured.password is not None else "",
+            )
 
         return cls(connect)
 

@@ -6,7 +6,7 @@ import asyncio
 import pathlib
 import typing
 
-from aftercall.contracts import errors, outcomes
+from aftercall.contracts import errors, outcomes, sections
 
 _NO_SPACE = ("os error 28", "No space left", "os error 122", "os error 27", "File too large")
 
@@ -35,6 +35,11 @@ class ObjectStore:
         import obstore.store
 
         return cls(obstore.store.MemoryStore())
+
+    @classmethod
+    def s3(cls, configured: sections.Store, bucket: str, *, prefix: str | None = None) -> ObjectStore:
+        """Open a bucket of the S3 account."""
+        return cls(open_bucket(configured, bucket, prefix=prefix))
 
     async def create(self, key: str, data: bytes) -> None:
         """Write a new object; raise `errors.AlreadyExistsError` when there is one."""
@@ -95,6 +100,43 @@ class ObjectStore:
             return
         except (OSError, obstore.exceptions.BaseError) as exc:
             raise _translate(exc) from exc
+
+
+def open_bucket(configured: sections.Store, bucket: str, *, prefix: str | None = None) -> typing.Any:
+    """Return an obstore store over a bucket of the S3 account."""
+    import obstore.store
+
+    config: dict[str, typing.Any] = {"region": configured.region}
+    if configured.endpoint is not None:
+        config["endpoint"] = configured.endpoint
+    if configured.access_key_id is not None:
+        config["access_key_id"] = configured.access_key_id
+    if configured.secret_access_key is not None:
+        config["secret_access_key"] = configured.secret_access_key.get_secret_value()
+    allow_http = (configured.endpoint or "").startswith("http://")
+    return obstore.store.S3Store(bucket, prefix=prefix, client_options={"allow_http": allow_http}, **config)
+
+
+async def check_create_only(store: ObjectStore, *, key: str, writers: int = 32) -> None:
+    """Let many writers create one object at once; raise `errors.ConfigurationError` unless just one of them could.
+
+    Some stores ignore the condition, or race on it; exactly-one outcome would be a matter of luck on them.
+    """
+
+    async def write(number: int) -> bool:
+        try:
+            await store.create(key, f"writer {number}\n".encode())
+        except errors.AlreadyExistsError:
+            return False
+        return True
+
+    won = sum(await asyncio.gather(*(write(number) for number in range(writers))))
+    await store.delete(key)
+    if won != 1:
+        raise errors.ConfigurationError(
+            f"the object store let {won} of {writers} writers create the same object; outcomes need one that honours"
+            " If-None-Match (AWS S3, MinIO, Ceph, RustFS and versitygw 1.8 do)"
+        )
 
 
 def _translate(exc: Exception) -> errors.TransientError:

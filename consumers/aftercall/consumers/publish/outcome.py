@@ -38,12 +38,11 @@ class _Head(pydantic.BaseModel):
     cost: _Cost
 
 
-class Publisher:
-    """Writes outcomes and transcripts to the object store and their news to the topic."""
+class Reader:
+    """Reads outcomes and transcripts from the object store."""
 
-    def __init__(self, store: objects.ObjectStore, news: topic.Topic) -> None:
+    def __init__(self, store: objects.ObjectStore) -> None:
         self._store = store
-        self._news = news
 
     async def read(self, work: identity.Work) -> outcomes.Outcome | None:
         """Return how this generation ended; None when it has not."""
@@ -58,6 +57,21 @@ class Publisher:
     async def is_deleted(self, recording: identity.Recording) -> bool:
         """Say whether the recording has been deleted on purpose."""
         return await self._store.get(recording.tombstone_key) is not None
+
+    async def _read_bytes(self, outcome: outcomes.Outcome) -> bytes | None:
+        if outcome.transcript_key is None:
+            return None
+        if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
+            return None
+        return await self._store.get(outcome.transcript_key)
+
+
+class Publisher(Reader):
+    """Writes outcomes and transcripts to the object store and their news to the topic."""
+
+    def __init__(self, store: objects.ObjectStore, news: topic.News) -> None:
+        super().__init__(store)
+        self._news = news
 
     async def publish_transcript(
         self, work: identity.Work, made: transcript.Transcript, *, attempts: int, now: datetime.datetime
@@ -115,13 +129,6 @@ class Publisher:
             head = documents.parse(_Head, data, what=str(outcome.transcript_key))
             await self._copy_for_people(outcome, data)
         await self._news.append(events.decided(_news_of(outcome, head), source=SOURCE))
-
-    async def _read_bytes(self, outcome: outcomes.Outcome) -> bytes | None:
-        if outcome.transcript_key is None:
-            return None
-        if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
-            return None
-        return await self._store.get(outcome.transcript_key)
 
     async def _decide(self, work: identity.Work, outcome: outcomes.Outcome) -> outcomes.Outcome:
         try:

@@ -24,8 +24,8 @@ class ClickHouseRelay:
 
     def __init__(
         self,
-        news: topic.Topic,
-        publisher: outcome.Publisher,
+        news: topic.Readable,
+        publisher: outcome.Reader,
         sink: clickhouse.ClickHouse,
         observe: observer.Observer,
     ) -> None:

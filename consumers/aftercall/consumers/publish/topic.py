@@ -21,12 +21,16 @@ class Record:
     event: events.Event
 
 
-class Topic(Protocol):
-    """A topic of events, appended to by publishers and read by consumer groups."""
+class News(Protocol):
+    """Where the news of outcomes goes."""
 
     async def append(self, event: events.Event) -> None:
-        """Add an event durably; the same event id again changes nothing."""
+        """Add an event durably; readers take the same event id again for a repeat."""
         ...
+
+
+class Readable(Protocol):
+    """A topic of events as a consumer group reads it."""
 
     async def read(self, group: str, *, limit: int) -> Sequence[Record]:
         """Return the next events that the group has not committed yet, oldest first."""

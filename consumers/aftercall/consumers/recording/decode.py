@@ -25,7 +25,7 @@ _STRIKES = {outcomes.Reason.DECODER_DIED, outcomes.Reason.DECODER_TIMEOUT}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What one recording may cost; see `settings.Recording` for the defaults and why."""
+    """What one recording may cost; see `sections.Recording` for the defaults and why."""
 
     memory_bytes: int
     cpu_s: float

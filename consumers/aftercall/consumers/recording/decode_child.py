@@ -24,7 +24,7 @@ _BLOCK_S = 2.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What a recording may cost; see `settings.Recording`."""
+    """What a recording may cost; see `sections.Recording`."""
 
     memory_bytes: int
     cpu_s: float

@@ -6,6 +6,7 @@ What is decoded is the copy, so that a file that changes or vanishes meanwhile c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -15,7 +16,11 @@ import typing
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
+from aftercall.consumers import addresses
 from aftercall.contracts import errors, outcomes
+
+if typing.TYPE_CHECKING:
+    import httpx2
 
 _CHUNK_BYTES = 1 << 20
 DIGEST_PREFIX = "sha256:"
@@ -30,10 +35,18 @@ class Fetched:
     sha256: str
 
 
-class Fetcher:
-    """Fetches `file://` addresses below the allowed folders, and `scheme://bucket/key` from the stores given.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """An obstore store that recordings lie in, and whose they may be; None: anybody's."""
 
-    `stores` maps `scheme://bucket` to an obstore store; nothing else can be reached.
+    store: typing.Any
+    tenants: frozenset[str] | None = None
+
+
+class Fetcher:
+    """Fetches `file://` addresses below the allowed folders, and `scheme://bucket/key` from the sources given.
+
+    `sources` are by `scheme://bucket`. `web` fetches `http://` and `https://`; without it nothing else can be reached.
     """
 
     def __init__(
@@ -41,14 +54,16 @@ class Fetcher:
         *,
         folders: Sequence[pathlib.Path],
         max_size_bytes: int,
-        stores: Mapping[str, typing.Any] | None = None,
+        sources: Mapping[str, Source] | None = None,
+        web: httpx2.AsyncClient | None = None,
     ) -> None:
         self._folders = [folder.resolve() for folder in folders]
         self._max_size_bytes = max_size_bytes
-        self._stores = dict(stores or {})
+        self._sources = dict(sources or {})
+        self._web = web
 
-    async def fetch(self, uri: str, into: pathlib.Path, *, version: str | None = None) -> Fetched:
-        """Copy the recording at `uri` to the file `into`.
+    async def fetch(self, uri: str, into: pathlib.Path, *, tenant: str, version: str | None = None) -> Fetched:
+        """Copy the recording of `tenant` at `uri` to the file `into`.
 
         Raises `errors.RejectedError` when it is gone, too large or not allowed, and when `version` is a digest that
         its content does not have any more; `errors.TransientError` when the store or the disk fails.
@@ -56,13 +71,41 @@ class Fetcher:
         parts = urllib.parse.urlsplit(uri)
         if parts.scheme == "file":
             fetched = await asyncio.to_thread(self._copy_file, parts, into)
+        elif parts.scheme in {"http", "https"} and self._web is not None:
+            fetched = await self._copy_page(self._web, uri, into)
         else:
-            fetched = await self._copy_object(parts, into)
+            fetched = await self._copy_object(self._source(parts, tenant), parts, into)
         if version is not None and version.startswith(DIGEST_PREFIX) and version != DIGEST_PREFIX + fetched.sha256:
             raise errors.RejectedError(
                 "the recording's content is not what its event named", reason=outcomes.Reason.CHANGED
             )
         return fetched
+
+    async def version_of(self, uri: str, *, tenant: str) -> str:
+        """Name the version of what lies at `uri` now: its version id, or its ETag; `1` where a web server tells none.
+
+        Raises as `fetch` does.
+        """
+        parts = urllib.parse.urlsplit(uri)
+        if parts.scheme in {"http", "https"} and self._web is not None:
+            with _web_translated():
+                answer = await self._web.head(uri)
+            return answer.headers.get("etag", "").removeprefix("W/").strip('"') or "1"
+        source = self._source(parts, tenant)
+        import obstore
+
+        with _translated():
+            found = await obstore.head_async(source.store, urllib.parse.unquote(parts.path.lstrip("/")))
+        return str(found.get("version") or found["e_tag"]).strip('"')
+
+    def _source(self, parts: urllib.parse.SplitResult, tenant: str) -> Source:
+        source = self._sources.get(f"{parts.scheme}://{parts.netloc}")
+        if source is None or (source.tenants is not None and tenant not in source.tenants):
+            raise errors.RejectedError(
+                f"recordings of {tenant!r} are not taken from {parts.scheme}://{parts.netloc}",
+                reason=outcomes.Reason.FORBIDDEN_SOURCE,
+            )
+        return source
 
     def _copy_file(self, parts: urllib.parse.SplitResult, into: pathlib.Path) -> Fetched:
         try:
@@ -84,51 +127,105 @@ class Fetcher:
                 raise errors.RejectedError("the recording is no regular file", reason=outcomes.Reason.NOT_AUDIO)
             return self._spool(iter(lambda: source.read(_CHUNK_BYTES), b""), into)
 
-    async def _copy_object(self, parts: urllib.parse.SplitResult, into: pathlib.Path) -> Fetched:
-        store = self._stores.get(f"{parts.scheme}://{parts.netloc}")
-        if store is None:
-            raise errors.RejectedError(
-                f"recordings are not taken from {parts.scheme}://{parts.netloc}",
-                reason=outcomes.Reason.FORBIDDEN_SOURCE,
-            )
+    async def _copy_object(self, source: Source, parts: urllib.parse.SplitResult, into: pathlib.Path) -> Fetched:
         import obstore
-        import obstore.exceptions
 
-        try:
-            found = await obstore.get_async(store, urllib.parse.unquote(parts.path.lstrip("/")))
+        with _translated():
+            found = await obstore.get_async(source.store, urllib.parse.unquote(parts.path.lstrip("/")))
             return await asyncio.to_thread(
                 self._spool, (bytes(chunk) for chunk in found.stream(min_chunk_size=_CHUNK_BYTES)), into
             )
-        except (FileNotFoundError, obstore.exceptions.NotFoundError) as exc:
-            raise errors.RejectedError("the recording is gone", reason=outcomes.Reason.NOT_FOUND) from exc
-        except (OSError, obstore.exceptions.BaseError) as exc:
-            raise errors.TransientError(
-                f"the store of recordings failed ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE
-            ) from exc
+
+    async def _copy_page(self, web: httpx2.AsyncClient, uri: str, into: pathlib.Path) -> Fetched:
+        digest, size_bytes = hashlib.sha256(), 0
+        with _web_translated(), _kept_whole(into):
+            async with web.stream("GET", uri, headers={"Accept-Encoding": "identity"}) as answer:
+                if answer.status_code != 200:
+                    raise _not_answered(answer.status_code)
+                with into.open("wb") as spool:
+                    async for chunk in answer.aiter_raw(_CHUNK_BYTES):
+                        size_bytes += len(chunk)
+                        self._check_size(size_bytes)
+                        digest.update(chunk)
+                        await asyncio.to_thread(spool.write, chunk)
+        return Fetched(into, size_bytes, digest.hexdigest())
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._max_size_bytes:
+            raise errors.RejectedError(
+                f"the recording is larger than {self._max_size_bytes} bytes", reason=outcomes.Reason.TOO_LARGE
+            )
 
     def _spool(self, chunks: Iterator[bytes], into: pathlib.Path) -> Fetched:
         digest, size_bytes = hashlib.sha256(), 0
-        try:
-            with into.open("wb") as spool:
-                for chunk in chunks:
-                    size_bytes += len(chunk)
-                    if size_bytes > self._max_size_bytes:
-                        raise errors.RejectedError(
-                            f"the recording is larger than {self._max_size_bytes} bytes",
-                            reason=outcomes.Reason.TOO_LARGE,
-                        )
-                    digest.update(chunk)
-                    spool.write(chunk)
-        except OSError as exc:
-            into.unlink(missing_ok=True)
-            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise errors.TransientError(
-                    "the disk is full", reason=outcomes.Reason.DISK_FULL, retry_after_s=30.0
-                ) from exc
-            raise errors.TransientError(
-                f"the recording could not be copied ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE
-            ) from exc
-        except errors.RejectedError:
-            into.unlink(missing_ok=True)
-            raise
+        with _kept_whole(into), into.open("wb") as spool:
+            for chunk in chunks:
+                size_bytes += len(chunk)
+                self._check_size(size_bytes)
+                digest.update(chunk)
+                spool.write(chunk)
         return Fetched(into, size_bytes, digest.hexdigest())
+
+
+@contextlib.contextmanager
+def _kept_whole(into: pathlib.Path) -> Iterator[None]:
+    """Keep a spool file whole or not at all, and name what the disk said."""
+    try:
+        yield
+    except OSError as exc:
+        into.unlink(missing_ok=True)
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise errors.TransientError(
+                "the disk is full", reason=outcomes.Reason.DISK_FULL, retry_after_s=30.0
+            ) from exc
+        raise errors.TransientError(
+            f"the recording could not be copied ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE
+        ) from exc
+    except BaseException:
+        into.unlink(missing_ok=True)
+        raise
+
+
+def _not_answered(status: int) -> errors.AftercallError:
+    if status in {408, 425, 429} or status >= 500:
+        return errors.TransientError(
+            f"the recording's server answered {status}", reason=outcomes.Reason.STORE_UNAVAILABLE, retry_after_s=10.0
+        )
+    reason = outcomes.Reason.FORBIDDEN_SOURCE if status in {401, 403} else outcomes.Reason.NOT_FOUND
+    return errors.RejectedError(f"the recording's server answered {status}", reason=reason)
+
+
+@contextlib.contextmanager
+def _web_translated() -> Iterator[None]:
+    """Turn a web client's errors into ours."""
+    import httpx2
+
+    try:
+        yield
+    except addresses.RefusedAddressError as exc:
+        raise errors.RejectedError(
+            f"the recording's address may not be asked: {exc}", reason=outcomes.Reason.FORBIDDEN_SOURCE
+        ) from exc
+    except (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol, httpx2.InvalidURL) as exc:
+        raise errors.RejectedError(
+            f"the recording's address leads nowhere ({type(exc).__name__})", reason=outcomes.Reason.NOT_FOUND
+        ) from exc
+    except httpx2.HTTPError as exc:
+        raise errors.TransientError(
+            f"the recording's server did not answer ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE
+        ) from exc
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn a store's errors into ours."""
+    import obstore.exceptions
+
+    try:
+        yield
+    except (FileNotFoundError, obstore.exceptions.NotFoundError) as exc:
+        raise errors.RejectedError("the recording is gone", reason=outcomes.Reason.NOT_FOUND) from exc
+    except (OSError, obstore.exceptions.BaseError) as exc:
+        raise errors.TransientError(
+            f"the store of recordings failed ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE
+        ) from exc

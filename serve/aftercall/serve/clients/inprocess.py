@@ -137,15 +137,14 @@ class InProcessBackend:
     async def _serve(self) -> None:
         while self._line or not self._closing:
             self._arrived.clear()
-            idle = self._workers - len(self._running)
-            if idle == 0:
+            if len(self._running) == self._workers:
                 await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                 continue
             decision = batching.decide(
                 [entry.waiting for entry in self._line.values()],
                 now_s=self._clock(),
-                # Two idle workers share what waits: half each is done sooner than all by one.
-                max_windows=max(1, min(self._max_batch_windows, -(-len(self._line) // idle))),
+                # Workers share what waits, those that are busy now too: all to one leaves the others idle at the end.
+                max_windows=max(1, min(self._max_batch_windows, -(-len(self._line) // self._workers))),
                 max_wait_s=self._max_wait_s,
                 closing=self._closing,
             )

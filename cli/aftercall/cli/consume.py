@@ -1,0 +1,38 @@
+"""`aftercall consume`: a consumer on Kafka and S3, as it runs in a pod."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import typer
+
+from aftercall.cli import configuration, logs, pod
+from aftercall.contracts import settings
+
+
+def consume(model: configuration.ModelName = None, settings_file: configuration.SettingsFile = None) -> None:
+    """Take recordings from Kafka topics, transcribe them, and publish transcripts to S3 and Kafka.
+
+    Every consumer of a group takes a share. On SIGTERM it hands back what is open and leaves.
+
+    Example: aftercall consume --settings aftercall.yaml
+    """
+    configured = configuration.load(settings_file, speech={"model": model})
+    logs.configure(logging.INFO)
+    asyncio.run(run(configured))
+
+
+async def run(configured: settings.Settings) -> None:
+    """Consume until told to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stopping.set)
+    async with pod.open_pod(configured) as consumer:
+        typer.echo(f"loading {configured.speech.model or 'the default model'} …", err=True)
+        await consumer.start()
+        topics = ", ".join(topic.name for topic in configured.kafka.topics)
+        typer.echo(f"aftercall is ready: {consumer.owner} consumes {topics}", err=True)
+        await consumer.run(stopping)

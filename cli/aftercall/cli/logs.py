@@ -1,0 +1,20 @@
+"""How a running part logs: one line a record, its fields behind the message."""
+
+from __future__ import annotations
+
+import logging
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields", "taskName"}
+
+
+def configure(level: int) -> None:
+    """Log to standard error."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s%(fields)s")
+    logging.getLogger().handlers[0].addFilter(_add_fields)
+
+
+def _add_fields(record: logging.LogRecord) -> bool:
+    """Put a record's fields behind its message."""
+    fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    record.fields = "".join(f" {name}={value}" for name, value in fields.items())
+    return True

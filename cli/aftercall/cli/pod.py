@@ -1,0 +1,204 @@
+"""A consumer pod: every part of one, put together over Kafka and S3."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import logging
+import pathlib
+import secrets
+import socket
+import tempfile
+import time
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aftercall.consumers import attempt, broker, checkpoints, egress, job, observer, recognition, worker
+from aftercall.consumers.intake import backlog, claimed, delivery, sources, turns
+from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.publish import dead, objects, outcome
+from aftercall.consumers.publish import kafka as producing
+from aftercall.consumers.recording import fetch
+from aftercall.contracts import errors, events, metrics, reports, settings, transcript, windows
+from aftercall.serve import backends
+from aftercall.serve.clients import inprocess
+
+if typing.TYPE_CHECKING:
+    import httpx2
+
+log = logging.getLogger(__name__)
+
+_LANES = {"live": 0, "bulk": 1}
+_WEB_TIMEOUT_S = 30.0
+
+
+Make = Callable[[delivery.Delivery, recognition.Report], Awaitable[transcript.Transcript]]
+"""Makes the transcript of a recording."""
+
+
+class Pod:
+    """One consumer. `open_pod` builds it; `run` works until it is told to stop. `make` stands in for recognition."""
+
+    def __init__(
+        self,
+        configured: settings.Settings,
+        *,
+        spool: pathlib.Path,
+        backend: windows.SpeechBackend | None = None,
+        make: Make | None = None,
+    ) -> None:
+        self.settings = configured
+        self._make = make
+        self.observe = observer.PrometheusObserver()
+        self.backend = backend or backends.build(configured.speech, on_batch=self._count_batch)
+        if configured.store.bucket is None:
+            raise errors.ConfigurationError("store.bucket: names no bucket for transcripts and outcomes")
+        self.store = objects.ObjectStore.s3(configured.store, configured.store.bucket, prefix=configured.store.prefix)
+        # Different after every start: a claim of this pod's last life is another's.
+        self.owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        client = broker.client(configured.kafka, name=self.owner)
+        self.producer = producing.Producer(client)
+        self.publisher = outcome.Publisher(
+            self.store, producing.KafkaTopic(self.producer, configured.kafka.transcripts_topic)
+        )
+        self.claims = claimed.Claims(self.store, owner=self.owner, lease_s=configured.store.claim_lease_s)
+        self._web = _web(configured) if configured.recording.from_web else None
+        self.fetcher = fetch.Fetcher(
+            folders=[],
+            max_size_bytes=configured.recording.max_size_bytes,
+            sources={
+                f"s3://{bucket.name}": fetch.Source(
+                    objects.open_bucket(configured.store, bucket.name), frozenset(bucket.tenants) or None
+                )
+                for bucket in configured.store.recording_buckets
+            },
+            web=self._web,
+        )
+        self._spool = spool
+        self._client = client
+        self.backlog = backlog.Backlog(
+            {
+                topic.name: backlog.Binding(
+                    frozenset(topic.tenants) or None,
+                    tuple(sources.KeyTemplate.parse(text) for text in topic.key_templates),
+                    _LANES[topic.lane],
+                )
+                for topic in configured.kafka.topics
+            },
+            terms_of=lambda _: turns.Terms(),
+            version_of=self._version_of,
+            bury=dead.DeadLetters(self.producer, configured.kafka.dead_letter_topic).bury,
+            finished=lambda place: self.poller.finish(place),
+            observe=self.observe,
+            clock=time.monotonic,
+        )
+        self.poller = self._build_poller()
+
+    async def start(self) -> None:
+        """Load the model, and see that the store keeps its word."""
+        await objects.check_create_only(self.store, key=f"probes/{self.owner}")
+        await self.backend.start()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping`; then hand back what is open, commit, and leave the group."""
+        works = worker.Worker(
+            self.backlog,
+            self._attempts().run,
+            max_open_calls=self.settings.intake.max_open_calls,
+            wait_for_work=self.backlog.wait_for_work,
+            observe=self.observe,
+        )
+        self._loop = asyncio.get_running_loop()
+        self.poller.start()
+        try:
+            await works.run(stopping)
+        finally:
+            await asyncio.to_thread(self.poller.stop)
+            await self.producer.close()
+            await self.backend.close()
+            if self._web is not None:
+                await self._web.aclose()
+
+    def _attempts(self) -> attempt.Attempts:
+        recognizer = recognition.Recognizer(
+            self.backend,
+            self.fetcher,
+            self.settings,
+            spool=self._spool,
+            egress_host=backends.egress_host(self.settings.speech),
+            observe=self.observe,
+            now=utc_now,
+        )
+
+        async def recognize(taken: delivery.Delivery, report: recognition.Report) -> transcript.Transcript:
+            return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), report)
+
+        make = self._make or recognize
+
+        async def transcribe(taken: delivery.Delivery) -> transcript.Transcript:
+            async def report(stage: reports.Stage, progress: float | None, audio_s: float | None) -> None:
+                await self.claims.report(taken.work, stage, progress=progress, audio_s=audio_s)
+                if audio_s is not None:
+                    self.backlog.note_audio(taken.ticket, audio_s)
+
+            return await make(taken, report)
+
+        jobs = job.Job(
+            self.publisher,
+            checkpoints.NoCheckpoints(),
+            self.claims,
+            transcribe,
+            max_strikes=self.settings.intake.max_strikes,
+            now=utc_now,
+        )
+        return attempt.Attempts(
+            jobs.run, self.claims, self.publisher, max_strikes=self.settings.intake.max_strikes, now=utc_now
+        )
+
+    def _build_poller(self) -> polling.Poller:
+        kafka = self.settings.kafka
+        return polling.Poller(
+            [topic.name for topic in kafka.topics],
+            self._client,
+            group=kafka.group,
+            # Both are called on the poll thread.
+            deliver=lambda records: self._in_loop(self.backlog.arrive, records),
+            withdraw=lambda partitions: self._in_loop(self.backlog.withdraw, partitions),
+            bounds=polling.Bounds(kafka.max_open_records, kafka.max_open_bytes, kafka.commit_interval_s),
+            max_poll_interval_s=kafka.max_poll_interval_s,
+            session_timeout_s=kafka.session_timeout_s,
+        )
+
+    def _in_loop(self, call: object, argument: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whatever would have been told
+            self._loop.call_soon_threadsafe(call, argument)  # type: ignore[arg-type]
+
+    async def _version_of(self, event: events.RecordingReady) -> str:
+        return await self.fetcher.version_of(event.recording_uri, tenant=event.tenant)
+
+    def _count_batch(self, batch: inprocess.BatchReport) -> None:
+        self.observe.add(metrics.BATCHES)
+        self.observe.observe(metrics.BATCH_WINDOWS, batch.n_windows)
+        self.observe.add(metrics.ENGINE_SECONDS, batch.engine_s)
+        self.observe.add(metrics.WINDOW_SECONDS, batch.window_s)
+
+
+def _web(configured: settings.Settings) -> httpx2.AsyncClient:
+    networks = [ipaddress.ip_network(text) for text in configured.recording.private_networks]
+    return egress.client(timeout_s=_WEB_TIMEOUT_S, allowed=networks, follow_redirects=True)
+
+
+def utc_now() -> datetime.datetime:
+    """Return the time of day for records."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+@contextlib.asynccontextmanager
+async def open_pod(
+    configured: settings.Settings, *, backend: windows.SpeechBackend | None = None, make: Make | None = None
+) -> AsyncIterator[Pod]:
+    """Open a pod with a spool folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="aftercall-spool-") as spool:
+        yield Pod(configured, spool=pathlib.Path(spool), backend=backend, make=make)

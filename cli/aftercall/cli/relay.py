@@ -1,0 +1,54 @@
+"""`aftercall relay`: carry the news of outcomes to ClickHouse, apart from whoever transcribes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import typer
+
+from aftercall.cli import configuration, logs
+from aftercall.consumers import broker, observer
+from aftercall.consumers.publish import clickhouse, news, objects, outcome
+from aftercall.consumers.publish import relay as carrying
+from aftercall.contracts import errors, settings
+
+
+def relay(settings_file: configuration.SettingsFile = None) -> None:
+    """Write a row for every outcome, and one for every segment, to ClickHouse.
+
+    While ClickHouse is down the news waits on its topic; transcription does not notice.
+
+    Example: aftercall relay --settings aftercall.yaml
+    """
+    configured = configuration.load(settings_file)
+    logs.configure(logging.INFO)
+    asyncio.run(run(configured))
+
+
+async def run(configured: settings.Settings) -> None:
+    """Carry until told to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stopping.set)
+    if configured.store.bucket is None:
+        raise errors.ConfigurationError("store.bucket: names no bucket of transcripts and outcomes")
+    store = objects.ObjectStore.s3(configured.store, configured.store.bucket, prefix=configured.store.prefix)
+    told = news.KafkaNews(
+        broker.client(configured.kafka, name="aftercall-relay"),
+        configured.kafka.transcripts_topic,
+        group=f"{configured.kafka.group}.{carrying.GROUP}",
+    )
+    carrier = carrying.ClickHouseRelay(
+        told,
+        outcome.Reader(store),
+        clickhouse.ClickHouse.configured(configured.clickhouse),
+        observer.PrometheusObserver(),
+    )
+    typer.echo(f"aftercall is ready: relays {configured.kafka.transcripts_topic} to ClickHouse", err=True)
+    try:
+        await carrier.run(stopping)
+    finally:
+        await told.close()

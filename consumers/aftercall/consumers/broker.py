@@ -1,0 +1,30 @@
+"""How every Kafka client of ours connects."""
+
+from __future__ import annotations
+
+import typing
+
+from aftercall.contracts import errors, sections
+
+
+def client(configured: sections.Kafka, *, name: str) -> dict[str, typing.Any]:
+    """Return what consumers, producers and admin clients have in common."""
+    if not configured.bootstrap_servers:
+        raise errors.ConfigurationError("kafka.bootstrap_servers: names no broker")
+    found: dict[str, typing.Any] = {
+        "bootstrap_servers": list(configured.bootstrap_servers),
+        "client_id": name,
+        "security_protocol": configured.security_protocol,
+    }
+    if configured.sasl_mechanism is not None and configured.password is not None:
+        found |= {
+            "sasl_mechanism": configured.sasl_mechanism,
+            "sasl_plain_username": configured.username,
+            "sasl_plain_password": configured.password.get_secret_value(),
+        }
+    files = {
+        "ssl_cafile": configured.ca_file,
+        "ssl_certfile": configured.certificate_file,
+        "ssl_keyfile": configured.key_file,
+    }
+    return found | {key: str(file) for key, file in files.items() if file is not None}

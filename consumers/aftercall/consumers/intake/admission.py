@@ -1,0 +1,74 @@
+"""How much of a tenant's work may begin now: a token bucket in audio-seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """Audio-seconds that may begin each second, and how many at once after a rest."""
+
+    rate: float
+    burst_s: float
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0 or not self.burst_s > 0:
+            raise ValueError(
+                f"a limit of {self.rate} audio-seconds a second with a burst of {self.burst_s} lets none in"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bucket:
+    """What is left of a limit: `level_s` audio-seconds at `at_s` (monotonic seconds). Below zero is debt."""
+
+    level_s: float
+    at_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Admitted:
+    """It may begin; the bucket is what is left."""
+
+    bucket: Bucket
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """It may not begin before `until_s`."""
+
+    until_s: float
+
+
+def full(limit: Limit, *, now_s: float) -> Bucket:
+    """Return the bucket of a tenant that has rested."""
+    return Bucket(limit.burst_s, now_s)
+
+
+def empty(*, now_s: float) -> Bucket:
+    """Return the bucket of a process that has just begun: a restart must not be a way to a second burst."""
+    return Bucket(0.0, now_s)
+
+
+def decide(bucket: Bucket, cost_s: float, limit: Limit, *, now_s: float) -> Admitted | Wait:
+    """Let work of `cost_s` audio-seconds begin when the bucket holds as much.
+
+    Work that is dearer than the burst begins with a full bucket and leaves a debt: it would otherwise never begin, and
+    over time the rate still holds.
+    """
+    level_s = _level_s(bucket, limit, now_s)
+    wanted_s = min(cost_s, limit.burst_s)
+    # A nanosecond's worth short is rounding: to wait for it could mean to wait for no time at all, for ever.
+    if level_s >= wanted_s - limit.rate * 1e-9:
+        return Admitted(Bucket(level_s - cost_s, now_s))
+    return Wait(now_s + (wanted_s - level_s) / limit.rate)
+
+
+def correct(bucket: Bucket, extra_s: float) -> Bucket:
+    """Charge what work cost beyond its estimate, or give back what it cost less; a later refill stops at the burst."""
+    return Bucket(bucket.level_s - extra_s, bucket.at_s)
+
+
+def _level_s(bucket: Bucket, limit: Limit, now_s: float) -> float:
+    return min(limit.burst_s, bucket.level_s + max(0.0, now_s - bucket.at_s) * limit.rate)

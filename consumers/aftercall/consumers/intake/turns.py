@@ -1,0 +1,125 @@
+"""Whose turn it is: fair order, limits and concurrency caps of tenants put together, over work of any kind.
+
+Nothing here waits or tells the time; `next_change_s` says when to ask again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from aftercall.consumers.intake import admission, fairness
+
+Item = TypeVar("Item")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Terms:
+    """What a tenant is given: its share, its limit and how much of its work may be open; None is no limit."""
+
+    weight: float = 1.0
+    limit: admission.Limit | None = None
+    max_open: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Turn(Generic[Item]):
+    """Work that may begin; its estimate is charged already."""
+
+    tenant: str
+    item: Item
+    estimate_s: float
+
+
+@dataclasses.dataclass(slots=True)
+class _Tenant:
+    terms: Terms
+    bucket: admission.Bucket | None = None
+    n_open: int = 0
+    held_until_s: float | None = None
+
+
+class Turns(Generic[Item]):
+    """Waiting work of many tenants, and who may begin. `terms_of` is asked again at every turn of a tenant."""
+
+    def __init__(self, terms_of: Callable[[str], Terms]) -> None:
+        self._terms_of = terms_of
+        self._order: fairness.FairOrder[tuple[Item, float]] = fairness.FairOrder()
+        self._tenants: dict[str, _Tenant] = {}
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def waiting(self, tenant: str) -> int:
+        """Return how much work of a tenant waits."""
+        return self._order.waiting(tenant)
+
+    def add(
+        self, tenant: str, item: Item, *, estimate_s: float, opened: float, deadline: float = fairness.LAST
+    ) -> None:
+        """Add work that is believed to cost so many audio-seconds."""
+        self._order.push(tenant, (item, estimate_s), opened=opened, deadline=deadline)
+
+    def take(self, *, now_s: float) -> Turn[Item] | None:
+        """Return the work whose turn it is; None when all that waits is over its limit or its cap."""
+        self._let_go(now_s)
+        while (found := self._order.peek()) is not None:
+            tenant, (item, estimate_s) = found
+            known, changed = self._ask_terms(tenant, now_s)
+            if changed:
+                continue  # with another weight it may not be this tenant's turn any more
+            if known.terms.max_open is not None and known.n_open >= known.terms.max_open:
+                self._order.hold(tenant)
+                continue
+            if known.terms.limit is not None and known.bucket is not None:
+                said = admission.decide(known.bucket, estimate_s, known.terms.limit, now_s=now_s)
+                if isinstance(said, admission.Wait):
+                    known.held_until_s = said.until_s
+                    self._order.hold(tenant)
+                    continue
+                known.bucket = said.bucket
+            self._order.pop()
+            self._order.charge(tenant, estimate_s)
+            known.n_open += 1
+            return Turn(tenant, item, estimate_s)
+        return None
+
+    def end(self, turn: Turn[Item], *, actual_s: float | None) -> None:
+        """Note that work has ended, and what it cost if that is known; 0 for work that was handed back."""
+        known = self._tenants[turn.tenant]
+        known.n_open -= 1
+        if actual_s is not None and actual_s != turn.estimate_s:
+            self._order.charge(turn.tenant, actual_s - turn.estimate_s)
+            if known.bucket is not None:
+                known.bucket = admission.correct(known.bucket, actual_s - turn.estimate_s)
+                known.held_until_s = None
+        if known.held_until_s is None:
+            self._order.release(turn.tenant)
+
+    def next_change_s(self) -> float | None:
+        """Return when a limit lets more begin; None when none holds anything."""
+        held = [one.held_until_s for one in self._tenants.values() if one.held_until_s is not None]
+        return min(held, default=None)
+
+    def throttled(self) -> list[str]:
+        """Return the tenants whose limit is used up."""
+        return [name for name, known in self._tenants.items() if known.held_until_s is not None]
+
+    def _let_go(self, now_s: float) -> None:
+        for name, known in self._tenants.items():
+            if known.held_until_s is not None and known.held_until_s <= now_s:
+                known.held_until_s = None
+                self._order.release(name)
+
+    def _ask_terms(self, tenant: str, now_s: float) -> tuple[_Tenant, bool]:
+        """Return what is known of a tenant, and whether its weight is another than before."""
+        terms = self._terms_of(tenant)
+        known = self._tenants.setdefault(tenant, _Tenant(Terms()))
+        changed = known.terms.weight != terms.weight
+        if changed:
+            self._order.weigh(tenant, terms.weight)
+        known.terms = terms
+        if terms.limit is not None and known.bucket is None:
+            known.bucket = admission.empty(now_s=now_s)
+        return known, changed

@@ -1,0 +1,253 @@
+"""The groups of settings: each field with its unit, its default and why. `settings` reads them."""
+
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+import re
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+_AUTO_LANGUAGE = frozenset({"", "auto", "detect"})
+
+PositiveSeconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Ratio = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Section(pydantic.BaseModel):
+    """A group of settings; unknown names are problems, so that a typing error cannot pass unseen."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Data(Section):
+    """Where state lies."""
+
+    dir: pathlib.Path = pathlib.Path("aftercall-data")
+    """Folder of the embedded stores: queue, transcripts, outcomes and ClickHouse."""
+
+
+class Intake(Section):
+    """Which recordings are taken, and how many at once."""
+
+    enabled: bool = True
+    """Whether recordings are transcribed at all; when off, requests answer 503 and the folder is not watched."""
+    recordings_dir: pathlib.Path | None = None
+    """Folder that is watched for recordings, laid out as `{tenant}/{call_id}.ext`; none: nothing is watched."""
+    scan_interval_s: PositiveSeconds = 1.0
+    """Seconds between looks at the watched folder."""
+    settle_s: Annotated[float, pydantic.Field(ge=0, le=600)] = 2.0
+    """Seconds a file must stay unchanged before it is taken, so that one still being copied is left alone."""
+    max_open_calls: Annotated[int, pydantic.Field(ge=1, le=256)] = 4
+    """Recordings worked on at once: enough to fill batches with windows of several calls, few enough to finish them."""
+    max_strikes: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
+    """Deaths of a recording's own decode child before it is given up as dead."""
+
+
+class Recording(Section):
+    """What a recording may cost before it is refused."""
+
+    max_size_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3
+    """Bytes of a recording; 2 GiB holds 12 h of 8 kHz 16-bit stereo WAV nearly four times over."""
+    max_duration_s: PositiveSeconds = 12 * 3600.0
+    """Seconds of decoded audio after which a recording is refused: a file may lie about its length."""
+    max_channels: Annotated[int, pydantic.Field(ge=1, le=64)] = 8
+    """Channels that are transcribed; a recording with more is refused, never cut down."""
+    from_web: bool = False
+    """Whether events may name recordings at `http://` and `https://` addresses, on public networks only."""
+    private_networks: tuple[str, ...] = ()
+    """Networks, such as `10.1.0.0/16`, that those addresses may lie in all the same."""
+    decode_memory_bytes: Annotated[int, pydantic.Field(ge=64 * 1024**2)] = 512 * 1024**2
+    """Address space of the decode child."""
+    decode_cpu_s: PositiveSeconds = 600.0
+    """CPU seconds of the decode child; a 3 h stereo call takes about 15."""
+    decode_stall_s: PositiveSeconds = 60.0
+    """Seconds without a block from the decode child, while one is being waited for, before it is ended."""
+
+    @pydantic.field_validator("private_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks)
+
+
+class Speech(Section):
+    """Which model hears the windows, where it runs, and how it decodes."""
+
+    backend: Literal["auto", "inprocess", "openai"] = "auto"
+    """`inprocess` runs CTranslate2 here; `openai` calls the server at `url`; `auto` is `openai` where a url is set."""
+    url: pydantic.HttpUrl | None = None
+    """An OpenAI-compatible transcription server; audio goes there only for tenants whose policy lists its host."""
+    api_key: pydantic.SecretStr | None = None
+    """Bearer token for `url`."""
+    model: str | None = None
+    """A name that faster-whisper knows, or a path; none: `base` on a CPU, `large-v3-turbo` on a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the engine runs."""
+    precision: str = "auto"
+    """CTranslate2 compute type; `auto` is `int8` on a CPU and `int8_float16` on a GPU."""
+    threads: Annotated[int, pydantic.Field(ge=0, le=256)] = 0
+    """CPU threads of the engine; 0: as many as this process may use."""
+    workers: Annotated[int, pydantic.Field(ge=0, le=64)] = 0
+    """Batches that run at once, sharing the threads; 0: on a CPU one for each thread up to four, on a GPU one."""
+    language: str | None = None
+    """Language of every recording whose event names none; none: detected per window."""
+    beam_size: Annotated[int, pydantic.Field(ge=1, le=16)] = 1
+    """Beams; 1 is greedy. 5 reads the decoder's weights five times as often."""
+    max_batch_windows: Annotated[int, pydantic.Field(ge=1, le=256)] = 8
+    """Windows in one engine call."""
+    max_wait_s: Annotated[float, pydantic.Field(ge=0, le=60)] = 0.05
+    """Seconds that a window may wait for others to share its batch."""
+    max_windows_in_flight: Annotated[int, pydantic.Field(ge=1, le=4096)] = 32
+    """Windows submitted and not yet answered, over all calls: 32 windows of 30 s are 31 MB."""
+    temperatures: tuple[Annotated[float, pydantic.Field(ge=0, le=1)], ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    """Temperatures tried in turn until a window's result passes the quality measures."""
+    trim_padding: bool = False
+    """Pad short windows to 10, 15, 20 or 25 s, not 30: up to 3 times as fast on a CPU; try it on your own calls
+    first, since models differ in how they bear it. What fails the quality measures is decoded again, padded in full."""
+    request_timeout_s: PositiveSeconds = 120.0
+    """Seconds for one request to `url`."""
+
+    @pydantic.field_validator("language", mode="before")
+    @classmethod
+    def _auto_is_none(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and value.strip().lower() in _AUTO_LANGUAGE else value
+
+    @pydantic.field_validator("temperatures")
+    @classmethod
+    def _one_at_least(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("is empty; it needs at least one temperature, usually 0.0")
+        return value
+
+
+class TopicBinding(Section):
+    """A topic that announces recordings, and what it may name."""
+
+    name: str
+    """Name of the topic."""
+    lane: Literal["live", "bulk"] = "live"
+    """`bulk` is served with what capacity `live` leaves."""
+    tenants: tuple[str, ...] = ()
+    """Tenants that may be named on it; none: any."""
+    key_templates: tuple[str, ...] = ("{tenant}/{call_id}.{ext}",)
+    """How keys of bucket notifications tell tenant and call; an object that matches none is skipped and counted."""
+
+
+class Kafka(Section):
+    """The broker. `aftercall up` needs none; `aftercall consume` and `aftercall publish` do."""
+
+    bootstrap_servers: tuple[str, ...] = ()
+    """Brokers to ask first, `host:port`."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to connect."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """How to log in, with a SASL protocol."""
+    username: str | None = None
+    """Name to log in with."""
+    password: pydantic.SecretStr | None = None
+    """Password to log in with."""
+    ca_file: pathlib.Path | None = None
+    """Certificates to trust; none: the system's."""
+    certificate_file: pathlib.Path | None = None
+    """Our own certificate, where brokers want one."""
+    key_file: pathlib.Path | None = None
+    """The key of our own certificate."""
+    group: str = "aftercall"
+    """Consumer group; consumers of one group share the work."""
+    topics: tuple[TopicBinding, ...] = (TopicBinding(name="recordings.ready"),)
+    """Topics that announce recordings."""
+    transcripts_topic: str = "transcripts.ready"
+    """Topic that receives the news of every outcome."""
+    dead_letter_topic: str = "recordings.dead"
+    """Topic that receives records which announce nothing that could be taken."""
+    max_poll_interval_s: PositiveSeconds = 300.0
+    """Seconds without a poll after which the broker takes this consumer for hung; jobs may take longer."""
+    session_timeout_s: PositiveSeconds = 45.0
+    """Seconds without a heartbeat after which the broker takes this consumer for dead."""
+    max_open_records: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 512
+    """Unfinished records of one partition that are read ahead before it pauses."""
+    max_open_bytes: Annotated[int, pydantic.Field(ge=1)] = 16 * 1024**2
+    """Bytes of unfinished records of one partition that are read ahead before it pauses."""
+    commit_interval_s: PositiveSeconds = 1.0
+    """Seconds between commits of progress; what finished since is done again, cheaply, after a crash."""
+
+    @pydantic.field_validator("bootstrap_servers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class Bucket(Section):
+    """A bucket that recordings may be fetched from."""
+
+    name: str
+    """Name of the bucket."""
+    tenants: tuple[str, ...] = ()
+    """Tenants whose recordings may lie in it; none: any."""
+
+
+class Store(Section):
+    """The S3 account of recordings, transcripts and outcomes; `aftercall up` keeps all of them on disk instead."""
+
+    bucket: str | None = None
+    """Bucket for transcripts, outcomes and claims."""
+    prefix: str | None = None
+    """What every key in that bucket begins with."""
+    recording_buckets: tuple[Bucket, ...] = ()
+    """Buckets that recordings may be fetched from; nothing else is ever fetched."""
+    endpoint: str | None = None
+    """Address of a server that speaks S3; none: AWS."""
+    region: str = "us-east-1"
+    """Region of the buckets."""
+    access_key_id: str | None = None
+    """Access key; none: from the pod's own identity."""
+    secret_access_key: pydantic.SecretStr | None = None
+    """Secret of the access key."""
+    claim_lease_s: PositiveSeconds = 60.0
+    """Seconds without a heartbeat after which another consumer takes over a recording."""
+
+    @pydantic.field_validator("prefix")
+    @classmethod
+    def _is_a_prefix(cls, prefix: str | None) -> str | None:
+        if prefix is not None and not re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", prefix):
+            raise ValueError("is parts of letters, digits, dots and dashes with slashes between them")
+        return prefix
+
+
+class ClickHouse(Section):
+    """Where rows of transcripts go. `aftercall up` has a ClickHouse of its own; for the relay this names one."""
+
+    url: pydantic.HttpUrl | None = None
+    """HTTP or HTTPS address of a server, such as `https://clickhouse:8443`."""
+    database: str = "default"
+    """Database that holds the tables, which are created where they are missing."""
+    username: str = "default"
+    """Name to log in with."""
+    password: pydantic.SecretStr | None = None
+    """Password to log in with."""
+    folder: pathlib.Path | None = None
+    """Folder for a ClickHouse inside the relay's own process, where there is no server."""
+
+
+class Api(Section):
+    """The REST API."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; anything but loopback wants `keys`."""
+    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 8400
+    """Port to bind; 0 takes a free one."""
+    keys: dict[str, pydantic.SecretStr] = pydantic.Field(default_factory=dict)
+    """API keys by tenant. With any key set, every request must carry one."""
+    max_upload_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3
+    """Bytes of one uploaded recording."""
+
+    @pydantic.field_validator("keys")
+    @classmethod
+    def _one_key_one_tenant(cls, keys: dict[str, pydantic.SecretStr]) -> dict[str, pydantic.SecretStr]:
+        plain = [key.get_secret_value().strip() for key in keys.values()]
+        if not all(plain):
+            raise ValueError("holds an empty key; leave the tenant out, or give it one")
+        if len(plain) != len(set(plain)):
+            raise ValueError("gives two tenants the same key")
+        return keys

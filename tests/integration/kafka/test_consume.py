@@ -1,0 +1,67 @@
+"""`aftercall consume`: from an event on a topic to a transcript in a bucket, on real servers."""
+
+from __future__ import annotations
+
+import pathlib
+
+import cluster
+import material
+import obstore
+import pytest
+from peers import broker, s3
+
+from aftercall.contracts import documents, events, outcomes, transcript
+
+
+@pytest.fixture
+def ours(kafka: broker.Broker, store: s3.S3, names: str) -> cluster.Cluster:
+    """Topics and buckets of this test."""
+    found = cluster.Cluster(kafka, store, names)
+    found.create()
+    return found
+
+
+def upload(ours: cluster.Cluster, tenant: str, call_id: str, path: pathlib.Path) -> events.RecordingReady:
+    """Put a recording into the bucket, and return its event."""
+    key = f"{tenant}/{call_id}{path.suffix}"
+    obstore.put(ours.bucket(ours.inbox), key, path.read_bytes())
+    uri = f"s3://{ours.inbox}/{key}"
+    return events.RecordingReady.model_validate({"tenant": tenant, "call_id": call_id, "recording_uri": uri})
+
+
+@pytest.mark.timeout(180)
+def test_events_end_as_transcripts_and_dead_letters(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
+    """Each call one canonical outcome and one event; a record that says nothing is a dead letter; all is committed."""
+    samples = sorted((material.ROOT / "samples").glob("*/*.opus"))
+    told = [upload(ours, path.parent.name, path.stem, path) for path in samples]
+    gone = told[0].model_copy(
+        update={"call_id": "gone", "recording_id": "gone", "recording_uri": told[0].recording_uri + "x"}
+    )
+    ours.announce([*told, told[0], gone, b"not json"])
+
+    consumer = cluster.Consumer(
+        ours.env(AFTERCALL_SPEECH__MODEL=str(material.MODEL), AFTERCALL_SPEECH__TEMPERATURES="[0.0]"), tmp_path / "log"
+    )
+    try:
+        cluster.wait_until(
+            lambda: len(ours.outcomes()) == len(told) + 1 and ours.lag() == 0, timeout_s=120, what="every outcome"
+        )
+        assert 0 == consumer.stop()
+    finally:
+        consumer.kill()
+
+    decided = {one.recording_id: one for one in ours.outcomes()}
+    assert outcomes.Reason.NOT_FOUND is decided.pop("gone").reason
+    assert {outcomes.Kind.CANONICAL} == {one.kind for one in decided.values()}
+    news = [events.parse(record.value) for record in ours.records(ours.transcripts)]
+    assert {one.transcription_id for one in ours.outcomes()} == {event.id for event in news}
+    plain = next(one for one in decided.values() if one.recording_id == told[0].recording_id)
+    assert plain.transcript_key is not None
+    made = documents.parse(
+        transcript.Transcript,
+        bytes(obstore.get(ours.bucket(ours.outbox), plain.transcript_key).bytes()),
+        what="transcript",
+    )
+    assert made.word_count > 0
+    (dead,) = ours.records(ours.dead)
+    assert (b"not json", b"invalid_event") == (dead.value, dict(dead.headers)["aftercall-reason"])

@@ -1,0 +1,22 @@
+"""Fetch and build every peer: `make peers`."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from peers import broker, s3
+
+
+def main() -> None:
+    """Build what is missing, and say how long it took."""
+    for name, build in (("broker", broker.build), ("s3", s3.build)):
+        started = time.monotonic()
+        print(f"{name}: {build()} ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

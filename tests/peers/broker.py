@@ -1,0 +1,95 @@
+"""A Kafka broker of one process, KRaft, in memory enough for two cores."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+from peers import cache, process
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/kafka
+auto.create.topics.enable=false
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+num.io.threads=2
+num.network.threads=2
+"""
+_CLUSTER = "AAAAAAAAAAAAAAAAAAAAAA"
+
+
+def build() -> pathlib.Path:
+    """Return the folder that holds the broker's jars."""
+    command = ["mvn", "-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory={out}"]
+    return cache.build("broker", command, needs=("mvn", "java"))
+
+
+class Broker(process.Server):
+    """A broker whose data survives `kill`."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._jars = build()
+        self.port = process.free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._properties = folder / "server.properties"
+        java = ["java", "-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self._jars}/*"]
+        super().__init__(
+            "broker",
+            [*java, "kafka.Kafka", str(self._properties)],
+            folder=folder,
+            is_ready=lambda: process.answers(self.port) and self._has_started(),
+        )
+        self._properties.write_text(
+            _PROPERTIES.format(port=self.port, controller=process.free_port(), folder=folder), encoding="utf-8"
+        )
+        self._starts = 0
+        subprocess.run(
+            [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self._properties)],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def start(self) -> None:
+        """Start it, and return once it serves."""
+        self._starts += 1
+        super().start()
+
+    def _has_started(self) -> bool:
+        # Without a logging configuration the broker says nothing, so ask it.
+        import kafka
+        import kafka.errors
+
+        try:
+            admin = kafka.KafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=2000)
+        except kafka.errors.KafkaError:
+            return False
+        try:
+            admin.list_topics()
+        except kafka.errors.KafkaError:
+            return False
+        finally:
+            admin.close()
+        return True
+
+    def create_topics(self, partitions: dict[str, int]) -> None:
+        """Create topics."""
+        import kafka
+
+        admin = kafka.KafkaAdminClient(bootstrap_servers=self.address)
+        try:
+            admin.create_topics(
+                {name: {"num_partitions": n, "replication_factor": 1} for name, n in partitions.items()}
+            )
+        finally:
+            admin.close()

@@ -1,0 +1,78 @@
+"""A server under test: started and ended by process id, on loopback, its output kept in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Say whether something accepts connections on a port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+class Server:
+    """One process that can be killed and started again with the same arguments."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        folder: pathlib.Path,
+        is_ready: Callable[[], bool],
+        env: Mapping[str, str] | None = None,
+        ready_s: float = 60.0,
+    ) -> None:
+        self.name = name
+        self._command = list(command)
+        self._env = None if env is None else dict(env)
+        self._is_ready = is_ready
+        self._ready_s = ready_s
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> pathlib.Path:
+        """The file that holds what it printed."""
+        return self._folder / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start it, and return once it is ready."""
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(self._command, cwd=self._folder, env=self._env, stdout=out, stderr=out)
+        deadline = time.monotonic() + self._ready_s
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = self.log.read_text(errors="replace")[-2000:]
+                self.kill()
+                raise RuntimeError(f"{self.name} did not become ready: {said}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it as an administrator would, and kill it if it does not end."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None

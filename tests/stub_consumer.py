@@ -1,0 +1,81 @@
+"""A consumer pod with everything real but the speech: a process for tests that kill it.
+
+What it does to a recording is written in the recording: JSON with `sleep_s`, and `do` one of `hear`, `reject`, `strike`
+(its decode child dies) and `die` (the whole process is killed). Every beginning of work is a line in `STUB_LOG`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+
+import doubles
+
+from aftercall.cli import logs, pod
+from aftercall.consumers import recognition
+from aftercall.consumers.intake import delivery
+from aftercall.contracts import errors, outcomes, reports, settings, transcript
+from aftercall.serve import testing
+
+
+class Stub:
+    """Stands in for recognition."""
+
+    def __init__(self, log: pathlib.Path) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self.pod: pod.Pod
+
+    async def make(self, taken: delivery.Delivery, report: recognition.Report) -> transcript.Transcript:
+        """Do what the recording says."""
+        work = taken.work
+        line = {"id": work.recording.recording_id, "attempt": taken.attempts, "pid": os.getpid()}
+        os.write(self._log, json.dumps(line).encode() + b"\n")
+        with tempfile.TemporaryDirectory() as folder:
+            fetched = await self.pod.fetcher.fetch(
+                taken.event.recording_uri, pathlib.Path(folder) / "recording", tenant=work.recording.tenant
+            )
+            told = json.loads(fetched.path.read_bytes())
+        await report(reports.Stage.TRANSCRIBING, 0.5, told.get("audio_s", 60.0))
+        await asyncio.sleep(told["sleep_s"])
+        match told.get("do", "hear"):
+            case "reject":
+                raise errors.RejectedError("not audio", reason=outcomes.Reason.NOT_AUDIO)
+            case "strike":
+                raise errors.StrikeError("the decode child died", reason=outcomes.Reason.DECODER_DIED)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        made = doubles.made(work.recording.recording_id, generation=work.generation, sha256=fetched.sha256)
+        mine = {
+            "tenant": work.recording.tenant,
+            "recording_id": work.recording.recording_id,
+            "version": work.version,
+            "transcription_id": work.transcription_id,
+            # Two honest runs differ, as they do when an engine's arithmetic depends on the batch.
+            "metadata": {"run": hashlib.sha256(os.urandom(8)).hexdigest()},
+        }
+        return made.model_copy(update=mine)
+
+
+async def main() -> None:
+    """Consume until SIGTERM."""
+    stub = Stub(pathlib.Path(os.environ.pop("STUB_LOG")))
+    configured = settings.load(os.environ)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with pod.open_pod(configured, backend=testing.FakeBackend(), make=stub.make) as consumer:
+        stub.pod = consumer
+        await consumer.start()
+        sys.stderr.write(f"{consumer.owner} is ready\n")
+        await consumer.run(stopping)
+
+
+if __name__ == "__main__":
+    logs.configure(logging.WARNING)
+    asyncio.run(main())
