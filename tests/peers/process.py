@@ -54,11 +54,17 @@ class Server:
         """Start it, and return once it is ready."""
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(self._command, cwd=self._folder, env=self._env, stdout=out, stderr=out)
+        try:
+            self._wait_ready(self._process)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._ready_s
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 said = self.log.read_text(errors="replace")[-2000:]
-                self.kill()
                 raise RuntimeError(f"{self.name} did not become ready: {said}")
             time.sleep(0.05)
 

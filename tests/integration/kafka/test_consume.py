@@ -32,7 +32,7 @@ def upload(ours: cluster.Cluster, tenant: str, call_id: str, path: pathlib.Path)
 @pytest.mark.timeout(180)
 def test_events_end_as_transcripts_and_dead_letters(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
     """Each call one canonical outcome and one event; a record that says nothing is a dead letter; all is committed."""
-    samples = sorted((material.ROOT / "samples").glob("*/*.opus"))
+    samples = sorted(path for path in material.SAMPLES.glob("recordings/*/*") if path.suffix != ".json")
     told = [upload(ours, path.parent.name, path.stem, path) for path in samples]
     gone = told[0].model_copy(
         update={"call_id": "gone", "recording_id": "gone", "recording_uri": told[0].recording_uri + "x"}
