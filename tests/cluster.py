@@ -172,9 +172,13 @@ class Consumer:
         """Return once it has said that it is ready."""
         deadline = time.monotonic() + timeout_s
         while b"is ready" not in self.log.read_bytes():
-            assert self.process.poll() is None, self.log.read_text()
+            self.check()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
+
+    def check(self) -> None:
+        """Fail when it has ended by itself."""
+        assert self.process.poll() is None, self.log.read_text()[-2000:]
 
     def signal(self, sign: signal.Signals) -> None:
         """Send it a signal."""

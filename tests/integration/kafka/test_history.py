@@ -18,8 +18,8 @@ from peers import broker, s3
 from aftercall.contracts import events, outcomes
 
 STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
-EVENTS = int(os.environ.get("AFTERCALL_HISTORY_EVENTS", "2000"))
-KILLS = int(os.environ.get("AFTERCALL_HISTORY_KILLS", "40"))
+EVENTS = int(os.environ.get("HISTORY_EVENTS", "2000"))
+KILLS = int(os.environ.get("HISTORY_KILLS", "40"))
 OPEN_CALLS = 8
 
 
@@ -55,7 +55,7 @@ def test_every_event_has_one_outcome_through_kills(
     kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Path
 ) -> None:
     """Three consumers, one of which is killed about every second and started again."""
-    seed = int(os.environ.get("AFTERCALL_SEED", str(time.time_ns() % 10**9)))
+    seed = int(os.environ.get("HISTORY_SEED", str(time.time_ns() % 10**9)))
     rng = random.Random(seed)
     ours = cluster.Cluster(kafka, store, names)
     ours.create(partitions=12)
@@ -71,6 +71,8 @@ def test_every_event_has_one_outcome_through_kills(
                 consumers[at].kill()
                 consumers[at] = cluster.Consumer(env, tmp_path / f"log{at}", command=(STUB,))
                 kills += 1
+            for consumer in consumers:
+                consumer.check()
             assert time.monotonic() - started < 540, f"seed {seed}: {ours.count('outcomes/')} of {EVENTS} outcomes"
         cluster.wait_until(lambda: ours.lag() == 0, timeout_s=60, what=f"every offset committed (seed {seed})")
         statuses = [consumer.stop() for consumer in consumers]

@@ -265,7 +265,8 @@ class Poller:
         """Say again at the next commit what the broker did not take."""
         if not isinstance(answer, Exception):
             return
-        log.warning("commit failed", extra={"error": type(answer).__name__})
+        # In the middle of a rebalance nothing can be committed; the next commit says the same again.
+        log.info("commit not taken", extra={"error": type(answer).__name__})
         with self._lock:
             for at in told:
                 assigned = self._assigned.get((at.topic, at.partition))
