@@ -23,7 +23,7 @@ PAUSE_AT_CHARS = MAX_METADATA_CHARS * 3 // 4
 _PREFIX = "aftercall/1 "
 """Names the format's version. A new one is read for a release before it is written: pods are replaced one by one."""
 _HEADER = struct.Struct(">qII")
-"""Base offset, number of offsets from there, CRC-32 of the bitmap as it was before compression."""
+"""Base offset, number of offsets from there, CRC-32 of both and of the bitmap as it was before compression."""
 _MAX_SPAN = 2**24
 
 
@@ -99,7 +99,7 @@ def encode(base: int, finished: Iterable[int]) -> str:
         bits = np.zeros(int(offsets[-1]) + 1, dtype=bool)
         bits[offsets] = True
         raw = np.packbits(bits).tobytes()
-        packed = _HEADER.pack(base, len(bits), zlib.crc32(raw)) + zlib.compress(raw, 9)
+        packed = _HEADER.pack(base, len(bits), _checksum(base, len(bits), raw)) + zlib.compress(raw, 9)
         text = _PREFIX + base64.b64encode(packed).decode()
         if len(text) <= MAX_METADATA_CHARS:
             return text
@@ -122,7 +122,11 @@ def decode(committed: int, metadata: str) -> frozenset[int] | None:
     except (ValueError, struct.error, zlib.error):
         return None
     # A commit that an administrator moved keeps its metadata with some tools: then it speaks of other offsets.
-    if base != committed or zlib.crc32(raw) != crc or not 0 < n_offsets <= 8 * len(raw) or not inflate.eof:
+    if base != committed or crc != _checksum(base, n_offsets, raw) or not inflate.eof:
         return None
     bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8), count=n_offsets)
     return frozenset((np.flatnonzero(bits) + base).tolist())
+
+
+def _checksum(base: int, n_offsets: int, raw: bytes) -> int:
+    return zlib.crc32(raw, zlib.crc32(b"%d %d" % (base, n_offsets)))
