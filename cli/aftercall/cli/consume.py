@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
 import typer
 
 from aftercall.cli import configuration, logs, pod
+from aftercall.cli import stopping as signals
 from aftercall.contracts import settings
 
 
@@ -26,10 +26,7 @@ def consume(model: configuration.ModelName = None, settings_file: configuration.
 
 async def run(configured: settings.Settings) -> None:
     """Consume until told to stop."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sign, stopping.set)
+    stopping = signals.on_signals()
     async with pod.open_pod(configured) as consumer:
         typer.echo(f"loading {configured.speech.model or 'the default model'} …", err=True)
         await consumer.start()

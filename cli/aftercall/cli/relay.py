@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
 import typer
 
 from aftercall.cli import configuration, logs
+from aftercall.cli import stopping as signals
 from aftercall.consumers import broker, observer
 from aftercall.consumers.publish import clickhouse, news, objects, outcome
 from aftercall.consumers.publish import relay as carrying
@@ -29,10 +29,7 @@ def relay(settings_file: configuration.SettingsFile = None) -> None:
 
 async def run(configured: settings.Settings) -> None:
     """Carry until told to stop."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sign, stopping.set)
+    stopping = signals.on_signals()
     if configured.store.bucket is None:
         raise errors.ConfigurationError("store.bucket: names no bucket of transcripts and outcomes")
     store = objects.ObjectStore.s3(configured.store, configured.store.bucket, prefix=configured.store.prefix)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import pathlib
-import signal
 from typing import Annotated
 
 import typer
 
 from aftercall.api import app, server
 from aftercall.cli import configuration, local, logs
+from aftercall.cli import stopping as signals
 from aftercall.contracts import settings
 
 
@@ -47,10 +47,7 @@ def up(
 
 async def run(configured: settings.Settings) -> None:
     """Run the service until it is told to stop."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sign, stopping.set)
+    stopping = signals.on_signals()
     async with local.open_service(configured) as service:
         if service.watched is not None and not service.watched.is_dir():
             service.watched.mkdir(parents=True)
