@@ -109,6 +109,7 @@ class Pod:
             max_open_calls=self.settings.intake.max_open_calls,
             wait_for_work=self.backlog.wait_for_work,
             observe=self.observe,
+            drain_s=self.settings.kafka.drain_s,
         )
         self._loop = asyncio.get_running_loop()
         self.poller.start()

@@ -31,6 +31,7 @@ class Worker:
         max_open_calls: int,
         wait_for_work: Callable[[float], Awaitable[object]],
         observe: observer.Observer,
+        drain_s: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._intake = intake
@@ -38,11 +39,12 @@ class Worker:
         self._max_open_calls = max_open_calls
         self._wait_for_work = wait_for_work
         self._observe = observe
+        self._drain_s = drain_s
         self._clock = clock
         self._open: set[asyncio.Task[None]] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping`; then take nothing new, hand back what is open, and return."""
+        """Work until `stopping`; then take nothing new, let what is open end for `drain_s`, and hand back the rest."""
         try:
             while not stopping.is_set():
                 if len(self._open) >= self._max_open_calls:
@@ -56,6 +58,9 @@ class Worker:
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
                 self._observe.set(metrics.JOBS_RUNNING, len(self._open))
+            if self._open and self._drain_s:
+                log.info("draining", extra={"open": len(self._open), "drain_s": self._drain_s})
+                await asyncio.wait(self._open, timeout=self._drain_s)
         finally:
             for task in self._open:
                 task.cancel()

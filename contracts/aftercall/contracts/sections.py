@@ -169,6 +169,9 @@ class Kafka(Section):
     """Unfinished records of one partition that are read ahead before it pauses."""
     max_open_bytes: Annotated[int, pydantic.Field(ge=1)] = 16 * 1024**2
     """Bytes of unfinished records of one partition that are read ahead before it pauses."""
+    drain_s: Annotated[float, pydantic.Field(ge=0, le=86_400)] = 25.0
+    """Seconds that open recordings get to end once a consumer is told to stop; what has not ended then is handed back.
+    A pod's `terminationGracePeriodSeconds` must be a few seconds longer."""
     commit_interval_s: PositiveSeconds = 1.0
     """Seconds between commits of progress; what finished since is done again, cheaply, after a crash."""
 

@@ -53,7 +53,7 @@ class ListIntake:
 class Run:
     """A worker over a list, whose jobs wait at a gate."""
 
-    def __init__(self, n: int, *, max_open_calls: int = 2) -> None:
+    def __init__(self, n: int, *, max_open_calls: int = 2, drain_s: float = 0.0) -> None:
         self.intake = ListIntake(n)
         self.gate = asyncio.Event()
         self.open = self.most_open = 0
@@ -64,6 +64,7 @@ class Run:
             max_open_calls=max_open_calls,
             wait_for_work=self._wait,
             observe=observer.Unobserved(),
+            drain_s=drain_s,
             clock=lambda: 0.0,
         )
 
@@ -128,3 +129,20 @@ async def test_an_end_is_recorded_as_soon_as_the_intake_can() -> None:
     await task
 
     assert ["c0"] == run.intake.finished
+
+
+async def test_a_drain_with_time_lets_open_calls_end_and_hands_back_the_rest() -> None:
+    """What ends in time is finished; what does not is somebody else's."""
+    for ends, drain_s in ((True, 30.0), (False, 0.01)):
+        run = Run(3, drain_s=drain_s)
+        task = asyncio.create_task(run.worker.run(run.stopping))
+        await until(lambda run=run: run.open == 2)  # type: ignore[misc]
+        run.stopping.set()
+        await asyncio.sleep(0)
+        if ends:
+            run.gate.set()
+        await task
+
+        assert (["c0", "c1"] if ends else []) == sorted(run.intake.finished)
+        assert ([] if ends else ["c0", "c1"]) == sorted(run.intake.handed_back)
+        assert 1 == len(run.intake.waiting)

@@ -301,6 +301,7 @@ def _listener(poller: Poller, consumer: kafka.KafkaConsumer) -> typing.Any:
             poller._drop(partitions)
 
         async def on_partitions_lost(self, lost: Collection[typing.Any]) -> None:
+            log.warning("partitions lost", extra={"partitions": len(lost)})
             poller._drop([(at.topic, at.partition) for at in lost])
 
     return Listener()
