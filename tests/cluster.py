@@ -140,15 +140,16 @@ class Cluster:
         finally:
             consumer.close()
 
-    def lag(self) -> int:
-        """Return how many announced records are not committed as finished."""
+    def lag(self, topic: str | None = None, *, group: str = "") -> int:
+        """Return how many records are not committed as finished: announcements, or those of a topic and group."""
         import kafka
 
-        admin = kafka.KafkaConsumer(bootstrap_servers=self.kafka.address, group_id=self.name, enable_auto_commit=False)
+        topic = topic or self.recordings
+        admin = kafka.KafkaConsumer(
+            bootstrap_servers=self.kafka.address, group_id=self.name + group, enable_auto_commit=False
+        )
         try:
-            partitions = [
-                kafka.TopicPartition(self.recordings, at) for at in admin.partitions_for_topic(self.recordings)
-            ]
+            partitions = [kafka.TopicPartition(topic, at) for at in admin.partitions_for_topic(topic) or ()]
             ends = admin.end_offsets(partitions)
             return sum(ends[at] - (admin.committed(at) or 0) for at in partitions)
         finally:
@@ -197,6 +198,19 @@ class Consumer:
         self.process.kill()
         self.process.wait()
         self._out.close()
+
+
+def rows(folder: pathlib.Path, sql: str) -> list[list[str]]:
+    """Query an embedded ClickHouse whose process has ended, in another process: chdb allows one folder each."""
+    code = (
+        "import sys, json, clickhouse_connect as c\n"
+        "found = c.get_client(interface='chdb', path=sys.argv[1]).query(sys.argv[2])\n"
+        "print(json.dumps([[str(cell) for cell in row] for row in found.result_rows]))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(folder), sql], check=True, capture_output=True, text=True, timeout=60
+    )
+    return typing.cast("list[list[str]]", json.loads(said.stdout))
 
 
 def wait_until(condition: typing.Callable[[], bool], *, timeout_s: float, what: str) -> None:

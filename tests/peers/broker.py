@@ -22,8 +22,21 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
 num.io.threads=2
 num.network.threads=2
+"""
+_LOGGING = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %p %m (%c)%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
 """
 _CLUSTER = "AAAAAAAAAAAAAAAAAAAAAA"
 
@@ -42,12 +55,17 @@ class Broker(process.Server):
         self.port = process.free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._properties = folder / "server.properties"
-        java = ["java", "-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self._jars}/*"]
+        logging = folder / "log4j2.properties"
+        logging.write_text(_LOGGING, encoding="utf-8")
+        java = [
+            *("java", "-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            *(f"-Dlog4j2.configurationFile={logging}", "-cp", f"{self._jars}/*"),
+        ]
         super().__init__(
             "broker",
             [*java, "kafka.Kafka", str(self._properties)],
             folder=folder,
-            is_ready=lambda: process.answers(self.port) and self._has_started(),
+            is_ready=self._has_started,
         )
         self._properties.write_text(
             _PROPERTIES.format(port=self.port, controller=process.free_port(), folder=folder), encoding="utf-8"
@@ -66,21 +84,7 @@ class Broker(process.Server):
         super().start()
 
     def _has_started(self) -> bool:
-        # Without a logging configuration the broker says nothing, so ask it.
-        import kafka
-        import kafka.errors
-
-        try:
-            admin = kafka.KafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=2000)
-        except kafka.errors.KafkaError:
-            return False
-        try:
-            admin.list_topics()
-        except kafka.errors.KafkaError:
-            return False
-        finally:
-            admin.close()
-        return True
+        return self.log.read_text(errors="replace").count("Kafka Server started") >= self._starts
 
     def create_topics(self, partitions: dict[str, int]) -> None:
         """Create topics."""

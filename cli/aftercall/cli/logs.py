@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import signal
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields", "taskName"}
 
 
 def configure(level: int) -> None:
-    """Log to standard error."""
+    """Log to standard error; on SIGUSR1 say where every thread stands, for whoever looks at a process that hangs."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s%(fields)s")
+    logging.getLogger("kafka").setLevel(max(level, logging.WARNING))  # it tells of every connection and fetch
     logging.getLogger().handlers[0].addFilter(_add_fields)
 
 

@@ -15,6 +15,8 @@ def client(configured: sections.Kafka, *, name: str) -> dict[str, typing.Any]:
         "bootstrap_servers": list(configured.bootstrap_servers),
         "client_id": name,
         "security_protocol": configured.security_protocol,
+        # The library's own would wait up to 30 s for a broker that has been back for 29.
+        "reconnect_backoff_max_ms": 1000,
     }
     if configured.sasl_mechanism is not None and configured.password is not None:
         found |= {

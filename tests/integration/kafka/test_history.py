@@ -50,6 +50,12 @@ def announce(ours: cluster.Cluster, rng: random.Random, n: int) -> dict[str, dic
     return plans
 
 
+def start_relay(ours: cluster.Cluster, tmp_path: pathlib.Path) -> cluster.Consumer:
+    """Start the relay that fills ClickHouse."""
+    env = ours.env(AFTERCALL_CLICKHOUSE__FOLDER=str(tmp_path / "clickhouse"))
+    return cluster.Consumer(env, tmp_path / "relay", command=("-m", "aftercall.cli", "relay"))
+
+
 @pytest.mark.timeout(600)
 def test_every_event_has_one_outcome_through_kills(
     kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Path
@@ -63,6 +69,7 @@ def test_every_event_has_one_outcome_through_kills(
     env = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS=str(OPEN_CALLS))
     started, kills = time.monotonic(), 0
     consumers = [cluster.Consumer(env, tmp_path / f"log{at}", command=(STUB,)) for at in range(3)]
+    relay = start_relay(ours, tmp_path)
     try:
         while ours.count("outcomes/") < EVENTS or kills < KILLS:
             time.sleep(max(0.2, rng.expovariate(1.0)))
@@ -71,14 +78,21 @@ def test_every_event_has_one_outcome_through_kills(
                 consumers[at].kill()
                 consumers[at] = cluster.Consumer(env, tmp_path / f"log{at}", command=(STUB,))
                 kills += 1
+                if kills % 10 == 0:
+                    relay.kill()
+                    relay = start_relay(ours, tmp_path)
             for consumer in consumers:
                 consumer.check()
             assert time.monotonic() - started < 540, f"seed {seed}: {ours.count('outcomes/')} of {EVENTS} outcomes"
         cluster.wait_until(lambda: ours.lag() == 0, timeout_s=60, what=f"every offset committed (seed {seed})")
         statuses = [consumer.stop() for consumer in consumers]
+        cluster.wait_until(
+            lambda: ours.lag(ours.transcripts, group=".clickhouse") == 0, timeout_s=60, what=f"every row (seed {seed})"
+        )
+        statuses.append(relay.stop())
     finally:
-        for consumer in consumers:
-            consumer.kill()
+        for process in (*consumers, relay):
+            process.kill()
 
     decided = ours.outcomes()
     began = [json.loads(line)["id"] for line in (tmp_path / "began").read_bytes().splitlines()]
@@ -96,7 +110,12 @@ def test_every_event_has_one_outcome_through_kills(
     assert {one.transcription_id for one in decided} == set(news)
     strikes = sum(plan["do"] == "strike" for plan in plans.values())
     assert len(began) <= EVENTS + 2 * strikes + KILLS * OPEN_CALLS
-    assert [0, 0, 0] == statuses
+    assert [0, 0, 0, 0] == statuses
+    columns = "recording_id, outcome, transcript_key"
+    rows = cluster.rows(tmp_path / "clickhouse", f"SELECT {columns} FROM recordings FINAL")
+    current = cluster.rows(tmp_path / "clickhouse", f"SELECT {columns} FROM recordings_current")
+    assert sorted(rows) == sorted([one.recording_id, str(one.kind), one.transcript_key or ""] for one in decided)
+    assert sorted(current) == sorted(row for row in rows if row[1] == "canonical")
     canonical = {one.transcript_key for one in decided if one.transcript_key is not None}
     kept = {
         e["path"]
