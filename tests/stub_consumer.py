@@ -15,12 +15,13 @@ import pathlib
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import doubles
 
 from aftercall.cli import logs, pod
 from aftercall.consumers import recognition
-from aftercall.consumers.intake import delivery
+from aftercall.consumers.intake import delivery, kafka
 from aftercall.contracts import errors, outcomes, reports, settings, transcript
 from aftercall.serve import testing
 
@@ -63,15 +64,32 @@ class Stub:
         return made.model_copy(update=mine)
 
 
+def seed_bug(consumer: pod.Pod, mutant: str) -> None:
+    """Break a consumer in a way that a test must notice."""
+    if mutant == "commit_before_work":
+        arrive = consumer.backlog.arrive
+
+        def finish_first(records: Sequence[kafka.Record]) -> None:
+            arrive(records)
+            for record in records:
+                consumer.poller.finish(record.place)
+
+        consumer.backlog.arrive = finish_first  # type: ignore[method-assign]
+    if mutant == "decide_by_overwriting":
+        consumer.store.create = consumer.store.put  # type: ignore[method-assign]
+
+
 async def main() -> None:
     """Consume until SIGTERM."""
     stub = Stub(pathlib.Path(os.environ.pop("STUB_LOG")))
+    mutant = os.environ.pop("STUB_MUTANT", "")
     configured = settings.load(os.environ)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with pod.open_pod(configured, backend=testing.FakeBackend(), make=stub.make) as consumer:
         stub.pod = consumer
         await consumer.start()
+        seed_bug(consumer, mutant)
         sys.stderr.write(f"{consumer.owner} is ready\n")
         await consumer.run(stopping)
 

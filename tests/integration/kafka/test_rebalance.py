@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import random
@@ -83,11 +84,19 @@ def test_long_jobs_keep_their_partitions_through_joins_and_leaves(
     assert [] == cluster.doubled(began(tmp_path))
 
 
-@pytest.mark.timeout(120)
-def test_the_late_result_of_a_hung_consumer_loses(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
-    """It is stopped past its session, others do its work, and it comes back with its own: there is one outcome."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comeback:
+    """Which transcript each outcome named before a hung consumer came back, and after; and all transcripts then."""
+
+    before: dict[str, str | None]
+    after: dict[str, str | None]
+    kept: list[str]
+
+
+def hang(ours: cluster.Cluster, tmp_path: pathlib.Path, **more: str) -> Comeback:
+    """Stop a consumer past its session, let another do its work, and let it come back with its own results."""
     announce(ours, 4, 3.0)
-    env = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="4")
+    env = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="4", **more)
     hung = cluster.Consumer(env, tmp_path / "hung", command=(STUB,))
     other = None
     try:
@@ -110,9 +119,24 @@ def test_the_late_result_of_a_hung_consumer_loses(ours: cluster.Cluster, tmp_pat
         hung.kill()
         if other is not None:
             other.kill()
-
-    assert before == {one.recording_id: one.transcript_key for one in ours.outcomes()}
-    assert sorted(before) * 2 == sorted(began(tmp_path)) or sorted([*before, *before]) == sorted(began(tmp_path))
     kept = [entry["path"] for batch in obstore.list(ours.bucket(ours.outbox), "transcripts/acme/") for entry in batch]
-    by_content = [path for path in kept if path.count("/") == 3]
-    assert sorted(str(key) for key in before.values()) == sorted(by_content), "a loser's transcript stayed"
+    after = {one.recording_id: one.transcript_key for one in ours.outcomes()}
+    return Comeback(before, after, sorted(path for path in kept if path.count("/") == 3))
+
+
+@pytest.mark.timeout(120)
+def test_the_late_result_of_a_hung_consumer_loses(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
+    """There is one outcome, and what lost leaves nothing behind."""
+    found = hang(ours, tmp_path)
+
+    assert found.before == found.after
+    assert sorted([*found.before] * 2) == sorted(began(tmp_path))
+    assert sorted(map(str, found.before.values())) == found.kept, "a loser's transcript stayed"
+
+
+@pytest.mark.timeout(120)
+def test_a_store_that_lets_the_last_writer_win_would_be_noticed(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
+    """The same with a consumer that overwrites: the late result changes what was decided."""
+    found = hang(ours, tmp_path, STUB_MUTANT="decide_by_overwriting")
+
+    assert found.before != found.after
