@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import fastapi
 
-from aftercall.contracts import errors
+from aftercall.contracts import errors, sections
 
 _DRAIN_S = 5
 _IDLE_S = 30
@@ -34,6 +34,22 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         raise errors.ConfigurationError(f"cannot listen on {host} port {port}: {exc.strerror or exc}") from exc
     return found
+
+
+@contextlib.asynccontextmanager
+async def alongside(configured: sections.Telemetry, app: fastapi.FastAPI) -> AsyncIterator[None]:
+    """Serve an application while something else runs; nothing where no port is set."""
+    if configured.port is None:
+        yield
+        return
+    listening = listen(configured.host, configured.port)
+    stopping = asyncio.Event()
+    serving = asyncio.create_task(serve(app, listening, stopping), name="probes")
+    try:
+        yield
+    finally:
+        stopping.set()
+        await serving
 
 
 async def serve(app: fastapi.FastAPI, listening: socket.socket, stopping: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ import logging
 
 import typer
 
+from aftercall.api import probes, server
 from aftercall.cli import configuration, logs, pod
 from aftercall.cli import stopping as signals
 from aftercall.contracts import settings
@@ -32,4 +33,6 @@ async def run(configured: settings.Settings) -> None:
         await consumer.start()
         topics = ", ".join(topic.name for topic in configured.kafka.topics)
         typer.echo(f"aftercall is ready: {consumer.owner} consumes {topics}", err=True)
-        await consumer.run(stopping)
+        probes_of = probes.build_probes(why_not_ready=consumer.poller.why_not_polling, exposition=consumer.exposition)
+        async with server.alongside(configured.telemetry, probes_of):
+            await consumer.run(stopping)

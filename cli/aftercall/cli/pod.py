@@ -122,6 +122,13 @@ class Pod:
             if self._web is not None:
                 await self._web.aclose()
 
+    def exposition(self) -> bytes:
+        """Return the metrics as they are now."""
+        self.observe.set(metrics.WAITING, self.backlog.n_waiting)
+        self.observe.set(metrics.THROTTLED, self.backlog.n_throttled)
+        self.observe.set(metrics.OLDEST_UNFINISHED, self.poller.oldest_unfinished_age_s())
+        return self.observe.exposition()
+
     def _attempts(self) -> attempt.Attempts:
         recognizer = recognition.Recognizer(
             self.backend,

@@ -7,6 +7,7 @@ import logging
 
 import typer
 
+from aftercall.api import probes, server
 from aftercall.cli import configuration, logs
 from aftercall.cli import stopping as signals
 from aftercall.consumers import broker, observer
@@ -38,14 +39,17 @@ async def run(configured: settings.Settings) -> None:
         configured.kafka.transcripts_topic,
         group=f"{configured.kafka.group}.{carrying.GROUP}",
     )
+    observe = observer.PrometheusObserver()
     carrier = carrying.ClickHouseRelay(
         told,
         outcome.Reader(store),
         clickhouse.ClickHouse.configured(configured.clickhouse),
-        observer.PrometheusObserver(),
+        observe,
     )
     typer.echo(f"aftercall is ready: relays {configured.kafka.transcripts_topic} to ClickHouse", err=True)
+    probes_of = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)
     try:
-        await carrier.run(stopping)
+        async with server.alongside(configured.telemetry, probes_of):
+            await carrier.run(stopping)
     finally:
         await told.close()

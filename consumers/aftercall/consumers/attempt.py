@@ -86,7 +86,7 @@ class Attempts:
             if decided is not None:
                 await self._publisher.announce(decided)
                 self._claims.forget(taken.work)
-                return job.Ended(decided)
+                return job.Ended(decided, repeated=True)
             held = await self._claims.take(taken.work)
         except errors.TransientError as exc:
             return job.Again(exc.reason, str(exc), max(exc.retry_after_s, job.backoff_s(taken.attempts)))

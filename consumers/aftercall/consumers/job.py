@@ -20,9 +20,10 @@ _LONGEST_DELAY_S = 300.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ended:
-    """The generation has its outcome, durable already."""
+    """The generation has its outcome, durable already; `repeated`, where it had it before this delivery."""
 
     outcome: outcomes.Outcome
+    repeated: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Job:
         decided = await self._publisher.read(taken.work)
         if decided is not None:
             await self._publisher.announce(decided)
-            return Ended(decided)
+            return Ended(decided, repeated=True)
         try:
             made = await self._transcribe(taken)
         except errors.PermanentError as exc:

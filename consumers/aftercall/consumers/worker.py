@@ -76,10 +76,14 @@ class Worker:
             await self._intake.hand_back(taken, delay_s=0.0)
             raise
         match end:
-            case job.Ended(outcome):
+            case job.Ended(outcome, repeated):
                 await self._record(lambda: self._intake.finish(taken, outcome))
-                self._observe.add(metrics.JOBS, outcome=outcome.kind, reason=outcome.reason)
-                self._observe.observe(metrics.EVENT_TO_TRANSCRIPT_SECONDS, max(0.0, self._clock() - taken.queued_at))
+                waited_s = max(0.0, self._clock() - taken.queued_at)
+                if repeated:
+                    self._observe.add(metrics.REPEATS)
+                else:
+                    self._observe.add(metrics.JOBS, outcome=outcome.kind, reason=outcome.reason)
+                    self._observe.observe(metrics.EVENT_TO_TRANSCRIPT_SECONDS, waited_s)
                 log.info("work ended", extra={**fields, "outcome": outcome.kind, "reason": outcome.reason})
             case job.Again(reason, message, delay_s, strike):
                 await self._record(

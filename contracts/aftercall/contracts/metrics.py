@@ -37,6 +37,11 @@ JOBS = Metric(
     "Generations of recordings that ended, by outcome and reason.",
     ("outcome", "reason"),
 )
+REPEATS = Metric(
+    "aftercall_consumer_repeats_total",
+    Kind.COUNTER,
+    "Deliveries of work that had its outcome already; they cost a look.",
+)
 RETRIES = Metric(
     "aftercall_consumer_retries_total", Kind.COUNTER, "Attempts that ended without an outcome, by reason.", ("reason",)
 )
@@ -58,6 +63,13 @@ QUEUE_LENGTH = Metric("aftercall_intake_queue_recordings", Kind.GAUGE, "Recordin
 SOURCE_SKIPPED = Metric(
     "aftercall_intake_skipped_total", Kind.COUNTER, "Files or objects in a source that are no recordings.", ("why",)
 )
+WAITING = Metric("aftercall_intake_waiting_recordings", Kind.GAUGE, "Recordings that were read and wait their turn.")
+OLDEST_UNFINISHED = Metric(
+    "aftercall_intake_oldest_unfinished_seconds",
+    Kind.GAUGE,
+    "How long the most stuck partition has stood at its lowest unfinished offset; compare it with retention.",
+)
+THROTTLED = Metric("aftercall_intake_throttled_tenants", Kind.GAUGE, "Tenants whose limit is used up now.")
 DEAD_LETTERS = Metric(
     "aftercall_intake_dead_letters_total",
     Kind.COUNTER,

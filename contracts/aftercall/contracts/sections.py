@@ -233,6 +233,15 @@ class ClickHouse(Section):
     """Folder for a ClickHouse inside the relay's own process, where there is no server."""
 
 
+class Telemetry(Section):
+    """Where a consumer and a relay answer `/healthz`, `/readyz` and `/metrics`."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; in a pod `0.0.0.0`, with a network policy that lets only Prometheus and the kubelet in."""
+    port: Annotated[int, pydantic.Field(ge=0, le=65535)] | None = None
+    """Port to bind; none: nothing is served."""
+
+
 class Api(Section):
     """The REST API."""
 

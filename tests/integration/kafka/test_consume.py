@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import urllib.request
 
 import cluster
 import material
 import obstore
 import pytest
-from peers import broker, s3
+from peers import broker, process, s3
 
 from aftercall.contracts import documents, events, outcomes, transcript
 
@@ -29,6 +30,12 @@ def upload(ours: cluster.Cluster, tenant: str, call_id: str, path: pathlib.Path)
     return events.RecordingReady.model_validate({"tenant": tenant, "call_id": call_id, "recording_uri": uri})
 
 
+def get(port: int, path: str) -> bytes:
+    """Ask a consumer's probes."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return bytes(answer.read())
+
+
 @pytest.mark.timeout(180)
 def test_events_end_as_transcripts_and_dead_letters(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
     """Each call one canonical outcome and one event; a record that says nothing is a dead letter; all is committed."""
@@ -39,17 +46,27 @@ def test_events_end_as_transcripts_and_dead_letters(ours: cluster.Cluster, tmp_p
     )
     ours.announce([*told, told[0], gone, b"not json"])
 
-    consumer = cluster.Consumer(
-        ours.env(AFTERCALL_SPEECH__MODEL=str(material.MODEL), AFTERCALL_SPEECH__TEMPERATURES="[0.0]"), tmp_path / "log"
+    port = process.free_port()
+    env = ours.env(
+        AFTERCALL_SPEECH__MODEL=str(material.MODEL),
+        AFTERCALL_SPEECH__TEMPERATURES="[0.0]",
+        AFTERCALL_TELEMETRY__PORT=str(port),
     )
+    consumer = cluster.Consumer(env, tmp_path / "log")
     try:
         cluster.wait_until(
             lambda: len(ours.outcomes()) == len(told) + 1 and ours.lag() == 0, timeout_s=120, what="every outcome"
         )
+        assert b"ready\n" == get(port, "/readyz")
+        metrics = get(port, "/metrics").decode()
         assert 0 == consumer.stop()
     finally:
         consumer.kill()
 
+    assert 'aftercall_consumer_jobs_total{outcome="canonical",reason="done"} 6.0' in metrics
+    assert "aftercall_consumer_repeats_total 1.0" in metrics
+    assert 'aftercall_intake_dead_letters_total{reason="invalid_event"} 1.0' in metrics
+    assert "aftercall_intake_waiting_recordings 0.0" in metrics
     decided = {one.recording_id: one for one in ours.outcomes()}
     assert outcomes.Reason.NOT_FOUND is decided.pop("gone").reason
     assert {outcomes.Kind.CANONICAL} == {one.kind for one in decided.values()}

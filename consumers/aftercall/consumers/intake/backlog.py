@@ -165,6 +165,11 @@ class Backlog:
         """How much work waits here."""
         return sum(len(one) for one in self._turns.values())
 
+    @property
+    def n_throttled(self) -> int:
+        """How many tenants wait for their own limit."""
+        return len({name for one in self._turns.values() for name in one.throttled()})
+
     async def _enter(self, record: polling.Record) -> None:
         binding = self._bindings[record.place.topic]
         try:

@@ -110,8 +110,8 @@ class Poller:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-poll", daemon=True)
         self._last_commit_s = float("-inf")
-        self.last_poll_s: float | None = None
-        """When the last poll returned; a thread that hangs shows here."""
+        self._max_poll_interval_s = max_poll_interval_s
+        self._last_poll_s: float | None = None
 
     def start(self) -> None:
         """Begin to poll."""
@@ -123,10 +123,14 @@ class Poller:
         if self._thread.is_alive():
             self._thread.join()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread still polls."""
-        return self._thread.is_alive()
+    def why_not_polling(self) -> str | None:
+        """Say what is wrong with the poll thread; None when it polls."""
+        if not self._thread.is_alive():
+            return "the poll thread is not running"
+        if self._last_poll_s is None:
+            return "nothing was polled yet"
+        silent_s = self._clock() - self._last_poll_s
+        return f"nothing was polled for {silent_s:.0f} s" if silent_s > self._max_poll_interval_s else None
 
     def finish(self, place: Place) -> None:
         """Note that a record needs no more work; one of an assignment that has ended changes nothing."""
@@ -182,7 +186,7 @@ class Poller:
 
     def _poll(self, consumer: kafka.KafkaConsumer) -> None:
         polled = consumer.poll(timeout_ms=_POLL_MS)
-        self.last_poll_s = self._clock()
+        self._last_poll_s = self._clock()
         owned = {(at.topic, at.partition) for at in consumer.assignment()}
         self._drop([at for at in self._assigned if at not in owned])
         for at, raw in polled.items():
