@@ -31,6 +31,12 @@ class LocalService:
     """Intake, worker, relay and stores over one data folder, which it holds a lock on while it is open."""
 
     def __init__(self, configured: settings.Settings, *, backend: windows.SpeechBackend | None = None) -> None:
+        shared_out = [policy.name for policy in configured.tenants if policy.is_shared_out]
+        if shared_out or configured.intake.tenants_file is not None:
+            raise errors.ConfigurationError(
+                "limits, caps and weights of tenants, and a tenants file, are honoured by `aftercall consume` only"
+                + (f"; here {', '.join(shared_out)} would not be held to them" if shared_out else "")
+            )
         self.settings = configured
         self.data = configured.data.dir.resolve()
         self.observe = observer.PrometheusObserver()

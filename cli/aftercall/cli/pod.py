@@ -15,8 +15,8 @@ import time
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import attempt, broker, checkpoints, egress, job, observer, recognition, worker
-from aftercall.consumers.intake import backlog, claimed, delivery, sources, turns
+from aftercall.consumers import attempt, broker, checkpoints, egress, job, observer, recognition, tenants, worker
+from aftercall.consumers.intake import backlog, claimed, delivery, sources
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, objects, outcome
 from aftercall.consumers.publish import kafka as producing
@@ -64,6 +64,7 @@ class Pod:
             self.store, producing.KafkaTopic(self.producer, configured.kafka.transcripts_topic)
         )
         self.claims = claimed.Claims(self.store, owner=self.owner, lease_s=configured.store.claim_lease_s)
+        self.tenants = tenants.Tenants(configured, self.observe)
         self._web = _web(configured) if configured.recording.from_web else None
         self.fetcher = fetch.Fetcher(
             folders=[],
@@ -87,7 +88,7 @@ class Pod:
                 )
                 for topic in configured.kafka.topics
             },
-            terms_of=lambda _: turns.Terms(),
+            terms_of=self.tenants.terms,
             version_of=self._version_of,
             bury=dead.DeadLetters(self.producer, configured.kafka.dead_letter_topic).bury,
             finished=lambda place: self.poller.finish(place),
@@ -113,9 +114,11 @@ class Pod:
         )
         self._loop = asyncio.get_running_loop()
         self.poller.start()
+        watching = asyncio.create_task(self.tenants.watch(stopping), name="tenants")
         try:
             await works.run(stopping)
         finally:
+            watching.cancel()
             await asyncio.to_thread(self.poller.stop)
             await self.producer.close()
             await self.backend.close()
@@ -136,6 +139,7 @@ class Pod:
             self.settings,
             spool=self._spool,
             egress_host=backends.egress_host(self.settings.speech),
+            policy_of=self.tenants.policy,
             observe=self.observe,
             now=utc_now,
         )

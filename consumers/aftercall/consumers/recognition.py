@@ -14,7 +14,7 @@ from aftercall.consumers import checkpoints, hearing, observer
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
 from aftercall.consumers.transcript import document, heard, quality
-from aftercall.contracts import errors, metrics, outcomes, reports, settings, transcript, windows
+from aftercall.contracts import errors, metrics, outcomes, reports, settings, tenants, transcript, windows
 
 Report = Callable[[reports.Stage, float | None, float | None], Awaitable[None]]
 """Takes the stage, how far along it is (0 to 1) and the audio-seconds, each as far as known."""
@@ -31,6 +31,7 @@ class Recognizer:
         *,
         spool: pathlib.Path,
         egress_host: str | None = None,
+        policy_of: Callable[[str], tenants.TenantPolicy] | None = None,
         observe: observer.Observer | None = None,
         now: Callable[[], datetime.datetime],
         clock: Callable[[], float] = time.perf_counter,
@@ -40,6 +41,7 @@ class Recognizer:
         self._settings = configured
         self._spool = spool
         self._egress_host = egress_host
+        self._policy_of = policy_of or configured.policy
         self._observe = observe or observer.Unobserved()
         self._now = now
         self._clock = clock
@@ -155,9 +157,7 @@ class Recognizer:
         return sorted(found, key=lambda window: (window.channel, window.index))
 
     def _language(self, taken: delivery.Delivery) -> str | None:
-        asked = (
-            taken.event.language or self._settings.policy(taken.event.tenant).language or self._settings.speech.language
-        )
+        asked = taken.event.language or self._policy_of(taken.event.tenant).language or self._settings.speech.language
         known = self._backend.info.languages
         if asked is None:
             return None
@@ -170,7 +170,7 @@ class Recognizer:
 
     def _check_egress(self, tenant: str) -> None:
         host = self._egress_host
-        if host is not None and host not in self._settings.policy(tenant).egress_hosts:
+        if host is not None and host not in self._policy_of(tenant).egress_hosts:
             raise errors.PermanentError(
                 f"the policy of tenant {tenant!r} lets no audio go to {host}; list it under its egress_hosts",
                 reason=outcomes.Reason.TENANT_POLICY,

@@ -70,6 +70,11 @@ OLDEST_UNFINISHED = Metric(
     "How long the most stuck partition has stood at its lowest unfinished offset; compare it with retention.",
 )
 THROTTLED = Metric("aftercall_intake_throttled_tenants", Kind.GAUGE, "Tenants whose limit is used up now.")
+TENANTS_INVALID = Metric(
+    "aftercall_intake_tenants_file_invalid",
+    Kind.GAUGE,
+    "1 while the tenants file has a mistake in it and the last good one is used.",
+)
 DEAD_LETTERS = Metric(
     "aftercall_intake_dead_letters_total",
     Kind.COUNTER,

@@ -41,6 +41,8 @@ class Intake(Section):
     """Seconds a file must stay unchanged before it is taken, so that one still being copied is left alone."""
     max_open_calls: Annotated[int, pydantic.Field(ge=1, le=256)] = 4
     """Recordings worked on at once: enough to fill batches with windows of several calls, few enough to finish them."""
+    tenants_file: pathlib.Path | None = None
+    """YAML file of tenants' policies, read again when it changes, for `aftercall consume`; beats `tenants`."""
     max_strikes: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
     """Deaths of a recording's own decode child before it is given up as dead."""
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
+import yaml
 
-from aftercall.contracts import identity
+from aftercall.contracts import errors, identity
 
 _NOT_BUILT = {
     "redaction": "text and audio redaction",
     "retention_days": "retention",
-    "audio_seconds_per_minute": "rate limits",
-    "burst_audio_seconds": "rate limits",
-    "concurrency": "concurrency caps",
-    "weight": "fair shares",
     "lanes": "lanes",
     "topics": "topics",
     "buckets": "bucket bindings",
@@ -35,6 +32,19 @@ class TenantPolicy(pydantic.BaseModel):
     """Language of the tenant's recordings whose event names none."""
     egress_hosts: tuple[str, ...] = ()
     """Hosts outside this installation that may see the tenant's audio or text; none: nothing leaves."""
+    audio_seconds_per_minute: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
+    """Audio-seconds (of one channel) that may begin each minute; none: no limit."""
+    burst_audio_seconds: Annotated[float, pydantic.Field(ge=30, allow_inf_nan=False)] | None = None
+    """Audio-seconds that may begin at once after a rest, at least one window; none: a minute's worth."""
+    concurrency: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """Recordings of the tenant that one consumer works on at once; none: as many as it works on."""
+    weight: Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+    """Share of what tenants compete for: a tenant of weight 4 gets four times as much as one of weight 1."""
+
+    @property
+    def is_shared_out(self) -> bool:
+        """Whether it asks for what only a consumer on Kafka honours: a limit, a cap or a weight."""
+        return self.audio_seconds_per_minute is not None or self.concurrency is not None or self.weight != 1.0
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -49,3 +59,32 @@ class TenantPolicy(pydantic.BaseModel):
     @classmethod
     def _is_an_id(cls, name: str) -> str:
         return identity.parse_id(name, what="tenant")
+
+
+def parse_file(text: bytes, *, what: str) -> dict[str, TenantPolicy]:
+    """Return the policies of a tenants file, by name: a YAML list, or a mapping that holds one under `tenants`.
+
+    Raises `errors.ConfigurationError` with every problem, one a line.
+    """
+    try:
+        plain = yaml.safe_load(text.decode())
+    except (UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise errors.ConfigurationError(f"{what}: {' '.join(str(exc).split())}") from exc
+    listed = plain.get("tenants") if isinstance(plain, dict) and set(plain) == {"tenants"} else plain
+    if not isinstance(listed, list):
+        raise errors.ConfigurationError(f"{what}: holds no list of tenants")
+    found: dict[str, TenantPolicy] = {}
+    problems = []
+    for at, one in enumerate(listed):
+        try:
+            policy = TenantPolicy.model_validate(one)
+        except pydantic.ValidationError as exc:
+            named = one.get("name", at) if isinstance(one, dict) else at
+            problems += [f"{what}: tenant {named}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
+            continue
+        if policy.name in found:
+            problems.append(f"{what}: tenant {policy.name} is listed twice")
+        found[policy.name] = policy
+    if problems:
+        raise errors.ConfigurationError("\n".join(problems))
+    return found

@@ -1,0 +1,80 @@
+"""Tenants' policies as they are now: from the settings, or from a file that is read again when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pathlib
+
+from aftercall.consumers import observer
+from aftercall.consumers.intake import admission, turns
+from aftercall.contracts import errors, metrics, settings
+from aftercall.contracts import tenants as contract
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 2.0
+_SHORTEST_BURST_S = 30.0
+
+
+class Tenants:
+    """Policies by name; a tenant that is not listed gets the defaults.
+
+    A file is taken as a whole or not at all: with a mistake in it the last good one stays, and metric and log say so.
+    It is compared by content, since a mounted ConfigMap changes by its links.
+    """
+
+    def __init__(self, configured: settings.Settings, observe: observer.Observer) -> None:
+        self._path = configured.intake.tenants_file
+        self._observe = observe
+        self._text: bytes | None = None
+        self._policies = {policy.name: policy for policy in configured.tenants}
+        if self._path is not None:
+            self._text = _read(self._path)
+            self._policies = contract.parse_file(self._text, what=str(self._path))
+
+    def policy(self, name: str) -> contract.TenantPolicy:
+        """Return a tenant's policy."""
+        return self._policies.get(name) or contract.TenantPolicy(name=name)
+
+    def terms(self, name: str) -> turns.Terms:
+        """Return what a tenant's policy means for whose turn it is."""
+        policy = self.policy(name)
+        limit = None
+        if policy.audio_seconds_per_minute is not None:
+            burst_s = policy.burst_audio_seconds or policy.audio_seconds_per_minute
+            limit = admission.Limit(policy.audio_seconds_per_minute / 60, max(_SHORTEST_BURST_S, burst_s))
+        return turns.Terms(policy.weight, limit, policy.concurrency)
+
+    async def watch(self, stopping: asyncio.Event) -> None:
+        """Look at the file every two seconds until `stopping`."""
+        while not stopping.is_set():
+            await asyncio.to_thread(self.look)
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await stopping.wait()
+            except TimeoutError:
+                pass
+
+    def look(self) -> None:
+        """Take the file's content if it has changed and is good."""
+        if self._path is None:
+            return
+        try:
+            text = _read(self._path)
+            if text != self._text:
+                self._policies = contract.parse_file(text, what=str(self._path))
+                self._text = text
+                log.info("tenants read", extra={"tenants": len(self._policies)})
+        except errors.ConfigurationError as exc:
+            self._observe.set(metrics.TENANTS_INVALID, 1)
+            log.error("tenants file not taken", extra={"problem": str(exc)})
+        else:
+            self._observe.set(metrics.TENANTS_INVALID, 0)
+
+
+def _read(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise errors.ConfigurationError(f"tenants file {path}: {exc.strerror}") from exc
