@@ -13,7 +13,8 @@ def configure(level: int) -> None:
     """Log to standard error; on SIGUSR1 say where every thread stands, for whoever looks at a process that hangs."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s%(fields)s")
-    logging.getLogger("kafka").setLevel(max(level, logging.WARNING))  # it tells of every connection and fetch
+    for chatty in ("kafka", "httpx2"):  # they tell of every fetch and every request
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     logging.getLogger().handlers[0].addFilter(_add_fields)
 
 

@@ -1,25 +1,30 @@
-"""`aftercall relay`: carry the news of outcomes to ClickHouse, apart from whoever transcribes."""
+"""`aftercall relay`: carry the news of outcomes to ClickHouse and webhooks, apart from whoever transcribes."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import logging
+import typing
 
 import typer
 
 from aftercall.api import probes, server
 from aftercall.cli import configuration, logs
 from aftercall.cli import stopping as signals
-from aftercall.consumers import broker, observer
-from aftercall.consumers.publish import clickhouse, news, objects, outcome
+from aftercall.consumers import broker, egress, observer, tenants
+from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.publish import clickhouse, news, objects, outcome, webhooks
+from aftercall.consumers.publish import kafka as producing
 from aftercall.consumers.publish import relay as carrying
 from aftercall.contracts import errors, settings
 
 
 def relay(settings_file: configuration.SettingsFile = None) -> None:
-    """Write a row for every outcome, and one for every segment, to ClickHouse.
+    """Write rows of outcomes and segments to ClickHouse, and tell tenants by webhook.
 
-    While ClickHouse is down the news waits on its topic; transcription does not notice.
+    While a sink is down its news waits on topics; transcription does not notice.
 
     Example: aftercall relay --settings aftercall.yaml
     """
@@ -34,22 +39,83 @@ async def run(configured: settings.Settings) -> None:
     if configured.store.bucket is None:
         raise errors.ConfigurationError("store.bucket: names no bucket of transcripts and outcomes")
     store = objects.ObjectStore.s3(configured.store, configured.store.bucket, prefix=configured.store.prefix)
+    observe = observer.PrometheusObserver()
+    to_clickhouse = configured.clickhouse.url is not None or configured.clickhouse.folder is not None
+    to_webhooks = configured.webhooks.api_url is not None
+    if not to_clickhouse and not to_webhooks:
+        raise errors.ConfigurationError("clickhouse.url, webhooks.api_url: there is nothing to relay to")
+    shown = " and ".join(name for name, wanted in (("ClickHouse", to_clickhouse), ("webhooks", to_webhooks)) if wanted)
+    typer.echo(f"aftercall is ready: relays {configured.kafka.transcripts_topic} to {shown}", err=True)
+    probes_of = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)
+    async with server.alongside(configured.telemetry, probes_of), asyncio.TaskGroup() as group:
+        if to_clickhouse:
+            group.create_task(_carry_rows(configured, store, observe, stopping), name="clickhouse")
+        if to_webhooks:
+            group.create_task(_tell_tenants(configured, store, observe, stopping), name="webhooks")
+
+
+async def _carry_rows(
+    configured: settings.Settings,
+    store: objects.ObjectStore,
+    observe: observer.Observer,
+    stopping: asyncio.Event,
+) -> None:
     told = news.KafkaNews(
         broker.client(configured.kafka, name="aftercall-relay"),
         configured.kafka.transcripts_topic,
         group=f"{configured.kafka.group}.{carrying.GROUP}",
     )
-    observe = observer.PrometheusObserver()
     carrier = carrying.ClickHouseRelay(
-        told,
-        outcome.Reader(store),
-        clickhouse.ClickHouse.configured(configured.clickhouse),
-        observe,
+        told, outcome.Reader(store), clickhouse.ClickHouse.configured(configured.clickhouse), observe
     )
-    typer.echo(f"aftercall is ready: relays {configured.kafka.transcripts_topic} to ClickHouse", err=True)
-    probes_of = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)
     try:
-        async with server.alongside(configured.telemetry, probes_of):
-            await carrier.run(stopping)
+        await carrier.run(stopping)
     finally:
         await told.close()
+
+
+async def _tell_tenants(
+    configured: settings.Settings,
+    store: objects.ObjectStore,
+    observe: observer.Observer,
+    stopping: asyncio.Event,
+) -> None:
+    hooks, kafka = configured.webhooks, configured.kafka
+    client = broker.client(kafka, name="aftercall-webhooks")
+    loop = asyncio.get_running_loop()
+    producer = producing.Producer(client)
+    policies = tenants.Tenants(configured, observe)
+
+    def in_loop(call: typing.Callable[..., None], argument: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(call, argument)
+
+    allowed = [ipaddress.ip_network(text) for text in hooks.private_networks]
+    async with egress.client(timeout_s=hooks.timeout_s, allowed=allowed) as web:
+        teller = webhooks.Webhooks(
+            web,
+            store,
+            policy_of=policies.policy,
+            api_url=str(hooks.api_url),
+            topic_prefix=hooks.topic_prefix,
+            send=producer.send,
+            finished=lambda place: poller.finish(place),
+            observe=observe,
+        )
+        poller = polling.Poller(
+            [kafka.transcripts_topic, *webhooks.delay_topics(hooks.topic_prefix).values()],
+            client,
+            group=f"{kafka.group}.webhooks",
+            deliver=lambda records: in_loop(teller.arrive, records),
+            withdraw=lambda partitions: in_loop(teller.withdraw, partitions),
+            bounds=polling.Bounds(kafka.max_open_records, kafka.max_open_bytes, kafka.commit_interval_s),
+            max_poll_interval_s=kafka.max_poll_interval_s,
+            session_timeout_s=kafka.session_timeout_s,
+        )
+        poller.start()
+        try:
+            await policies.watch(stopping)
+        finally:
+            await asyncio.to_thread(poller.stop)
+            await teller.close()
+            await producer.close()

@@ -92,6 +92,13 @@ WINDOW_SECONDS = Metric(
 WINDOWS_RETRIED = Metric(
     "aftercall_serve_windows_retried_total", Kind.COUNTER, "Windows decoded again at a higher temperature.", ("flag",)
 )
+WEBHOOKS = Metric(
+    "aftercall_relay_webhooks_total",
+    Kind.COUNTER,
+    "Attempts to tell a tenant of an outcome, by what came of them; deferred ones were not tried, their endpoint being"
+    " busy.",
+    ("verdict",),
+)
 RELAY_FAILURES = Metric(
     "aftercall_relay_failures_total", Kind.COUNTER, "Deliveries to a sink that failed and will be retried.", ("sink",)
 )

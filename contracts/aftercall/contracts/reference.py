@@ -67,6 +67,7 @@ def configuration() -> str:
                     about = (inner.__doc__ or "").strip()
                     text += f"\n### Each of {section}.{name}\n\n{about}\n\n{_table(inner, prefix='')}"
     text += f"\n## tenants\n\nA list; each entry is one tenant's policy.\n\n{_table(tenants.TenantPolicy, prefix='')}"
+    text += f"\n### webhook of a tenant\n\n{tenants.Webhook.__doc__}\n\n{_table(tenants.Webhook, prefix='')}"
     return text
 
 

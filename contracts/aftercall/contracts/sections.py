@@ -235,6 +235,24 @@ class ClickHouse(Section):
     """Folder for a ClickHouse inside the relay's own process, where there is no server."""
 
 
+class Webhooks(Section):
+    """How the relay tells tenants of outcomes. Where, and signed with what, is in each tenant's policy."""
+
+    api_url: pydantic.HttpUrl | None = None
+    """Address under which tenants reach the REST API; webhooks name transcripts by it. None: there are no webhooks."""
+    topic_prefix: str = "webhooks.after"
+    """Begins the names of the topics in which attempts wait, such as `webhooks.after.300s`."""
+    timeout_s: PositiveSeconds = 20.0
+    """Seconds for an endpoint to answer."""
+    private_networks: tuple[str, ...] = ()
+    """Networks, such as `10.1.0.0/16`, that endpoints may lie in beside public ones."""
+
+    @pydantic.field_validator("private_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks)
+
+
 class Telemetry(Section):
     """Where a consumer and a relay answer `/healthz`, `/readyz` and `/metrics`."""
 

@@ -43,6 +43,7 @@ class Settings(sections.Section):
     kafka: sections.Kafka = sections.Kafka()
     store: sections.Store = sections.Store()
     clickhouse: sections.ClickHouse = sections.ClickHouse()
+    webhooks: sections.Webhooks = sections.Webhooks()
     telemetry: sections.Telemetry = sections.Telemetry()
     api: sections.Api = sections.Api()
     tenants: tuple[TenantPolicy, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Annotated, Any
 
 import pydantic
@@ -15,10 +16,20 @@ _NOT_BUILT = {
     "lanes": "lanes",
     "topics": "topics",
     "buckets": "bucket bindings",
-    "webhook": "webhooks",
     "diarization": "diarization",
     "vocabulary": "vocabulary",
 }
+
+
+class Webhook(pydantic.BaseModel):
+    """Where a tenant is told of outcomes."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    url: pydantic.HttpUrl
+    """Address that is posted to; on a public network, unless `webhooks.private_networks` allows another."""
+    secret_files: Annotated[tuple[pathlib.Path, ...], pydantic.Field(min_length=1, max_length=4)]
+    """Files that hold a `whsec_` secret each; several while one is being replaced, and all of them sign."""
 
 
 class TenantPolicy(pydantic.BaseModel):
@@ -38,13 +49,16 @@ class TenantPolicy(pydantic.BaseModel):
     """Audio-seconds that may begin at once after a rest, at least one window; none: a minute's worth."""
     concurrency: Annotated[int, pydantic.Field(ge=1)] | None = None
     """Recordings of the tenant that one consumer works on at once; none: as many as it works on."""
+    webhook: Webhook | None = None
+    """Where the tenant is told of outcomes, by `aftercall relay`; none: nowhere."""
     weight: Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
     """Share of what tenants compete for: a tenant of weight 4 gets four times as much as one of weight 1."""
 
     @property
     def is_shared_out(self) -> bool:
-        """Whether it asks for what only a consumer on Kafka honours: a limit, a cap or a weight."""
-        return self.audio_seconds_per_minute is not None or self.concurrency is not None or self.weight != 1.0
+        """Whether it asks for what only a consumer or relay on Kafka honours: a limit, a cap, a weight or a webhook."""
+        shared = (self.audio_seconds_per_minute, self.concurrency, self.webhook)
+        return any(one is not None for one in shared) or self.weight != 1.0
 
     @pydantic.model_validator(mode="before")
     @classmethod
