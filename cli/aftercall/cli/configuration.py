@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aftercall.contracts import settings
+from aftercall.contracts import errors, settings
 
 SettingsFile = Annotated[
     pathlib.Path | None,
@@ -32,6 +32,17 @@ ModelName = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def need(configured: settings.Settings, **wanted: str) -> None:
+    """Raise `errors.ConfigurationError` with every setting that is missing: `section__name="what it is for"`."""
+    problems = []
+    for name, why in wanted.items():
+        section, _, field = name.partition("__")
+        if not getattr(getattr(configured, section), field):
+            problems.append(f"{section}.{field}: {why}")
+    if problems:
+        raise errors.ConfigurationError("\n".join(problems))
 
 
 def load(file: pathlib.Path | None, **sections: Mapping[str, Any]) -> settings.Settings:

@@ -21,6 +21,13 @@ def consume(model: configuration.ModelName = None, settings_file: configuration.
     Example: aftercall consume --settings aftercall.yaml
     """
     configured = configuration.load(settings_file, speech={"model": model})
+    wanted = {
+        "kafka__bootstrap_servers": "names no broker",
+        "store__bucket": "names no bucket for transcripts and outcomes",
+    }
+    if not configured.recording.from_web:
+        wanted["store__recording_buckets"] = "names no bucket that recordings may be fetched from"
+    configuration.need(configured, **wanted)
     logs.configure(logging.INFO)
     asyncio.run(run(configured))
 

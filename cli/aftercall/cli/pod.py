@@ -21,7 +21,7 @@ from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, objects, outcome
 from aftercall.consumers.publish import kafka as producing
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import errors, events, metrics, reports, settings, transcript, windows
+from aftercall.contracts import events, metrics, reports, settings, transcript, windows
 from aftercall.serve import backends
 from aftercall.serve.clients import inprocess
 
@@ -53,9 +53,8 @@ class Pod:
         self._make = make
         self.observe = observer.PrometheusObserver()
         self.backend = backend or backends.build(configured.speech, on_batch=self._count_batch)
-        if configured.store.bucket is None:
-            raise errors.ConfigurationError("store.bucket: names no bucket for transcripts and outcomes")
-        self.store = objects.ObjectStore.s3(configured.store, configured.store.bucket, prefix=configured.store.prefix)
+        store = configured.store
+        self.store = objects.ObjectStore.s3(store, str(store.bucket), prefix=store.prefix)
         # Different after every start: a claim of this pod's last life is another's.
         self.owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         client = broker.client(configured.kafka, name=self.owner)

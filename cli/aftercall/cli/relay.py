@@ -29,6 +29,11 @@ def relay(settings_file: configuration.SettingsFile = None) -> None:
     Example: aftercall relay --settings aftercall.yaml
     """
     configured = configuration.load(settings_file)
+    configuration.need(
+        configured,
+        kafka__bootstrap_servers="names no broker",
+        store__bucket="names no bucket of transcripts and outcomes",
+    )
     logs.configure(logging.INFO)
     asyncio.run(run(configured))
 
@@ -36,9 +41,7 @@ def relay(settings_file: configuration.SettingsFile = None) -> None:
 async def run(configured: settings.Settings) -> None:
     """Carry until told to stop."""
     stopping = signals.on_signals()
-    if configured.store.bucket is None:
-        raise errors.ConfigurationError("store.bucket: names no bucket of transcripts and outcomes")
-    store = objects.ObjectStore.s3(configured.store, configured.store.bucket, prefix=configured.store.prefix)
+    store = objects.ObjectStore.s3(configured.store, str(configured.store.bucket), prefix=configured.store.prefix)
     observe = observer.PrometheusObserver()
     to_clickhouse = configured.clickhouse.url is not None or configured.clickhouse.folder is not None
     to_webhooks = configured.webhooks.api_url is not None

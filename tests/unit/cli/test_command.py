@@ -115,3 +115,14 @@ def test_doctor_checks_everything(tmp_path: pathlib.Path) -> None:
 def test_the_version_is_told() -> None:
     """As packages have it."""
     assert run("--version").stdout.startswith("aftercall 0.")
+
+
+@pytest.mark.parametrize(("command", "n_problems"), [("consume", 3), ("relay", 2)])
+def test_a_pod_says_at_once_everything_that_it_lacks(command: str, n_problems: int) -> None:
+    """Nobody should have to start it three times to find three gaps."""
+    done = run(command)
+
+    assert 3 == done.returncode
+    lines = done.stderr.splitlines()
+    assert n_problems == len(lines)
+    assert all(line.startswith("aftercall: ") for line in lines)
