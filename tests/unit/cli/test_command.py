@@ -11,7 +11,7 @@ import sys
 import material
 import pytest
 
-COMMANDS = ("transcribe", "up", "status", "doctor", "schema", "demo")
+COMMANDS = ("transcribe", "up", "consume", "relay", "publish", "status", "doctor", "schema", "demo")
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
