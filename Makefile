@@ -41,7 +41,7 @@ schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
 	@$(BIN)/python -m aftercall.contracts.reference
 
 bench: $(STAMP) ## Run the benchmarks and print their figures (about an hour on two cores)
-	@for name in engine service memory; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in engine service memory scheduler; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 peers: $(STAMP) ## Fetch and build the servers that tests talk to (scripts/debian-packages.sh installs what that needs)
 	@$(BIN)/python tests/peers/__main__.py

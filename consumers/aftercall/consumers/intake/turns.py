@@ -47,6 +47,8 @@ class Turns(Generic[Item]):
         self._terms_of = terms_of
         self._order: fairness.FairOrder[tuple[Item, float]] = fairness.FairOrder()
         self._tenants: dict[str, _Tenant] = {}
+        self._held: set[str] = set()
+        """Those whose limit is used up: a decision looks at these only, not at every tenant there is."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -76,6 +78,7 @@ class Turns(Generic[Item]):
                 said = admission.decide(known.bucket, estimate_s, known.terms.limit, now_s=now_s)
                 if isinstance(said, admission.Wait):
                     known.held_until_s = said.until_s
+                    self._held.add(tenant)
                     self._order.hold(tenant)
                     continue
                 known.bucket = said.bucket
@@ -94,22 +97,25 @@ class Turns(Generic[Item]):
             if known.bucket is not None:
                 known.bucket = admission.correct(known.bucket, actual_s - turn.estimate_s)
                 known.held_until_s = None
+                self._held.discard(turn.tenant)
         if known.held_until_s is None:
             self._order.release(turn.tenant)
 
     def next_change_s(self) -> float | None:
         """Return when a limit lets more begin; None when none holds anything."""
-        held = [one.held_until_s for one in self._tenants.values() if one.held_until_s is not None]
-        return min(held, default=None)
+        held = [self._tenants[name].held_until_s for name in self._held]
+        return min((until_s for until_s in held if until_s is not None), default=None)
 
     def throttled(self) -> list[str]:
         """Return the tenants whose limit is used up."""
-        return [name for name, known in self._tenants.items() if known.held_until_s is not None]
+        return sorted(self._held)
 
     def _let_go(self, now_s: float) -> None:
-        for name, known in self._tenants.items():
+        for name in [*self._held]:
+            known = self._tenants[name]
             if known.held_until_s is not None and known.held_until_s <= now_s:
                 known.held_until_s = None
+                self._held.discard(name)
                 self._order.release(name)
 
     def _ask_terms(self, tenant: str, now_s: float) -> tuple[_Tenant, bool]:
