@@ -101,7 +101,7 @@ def test_a_correction_at_completion_counts() -> None:
 def test_a_limit_holds_over_any_time(arrivals: list[tuple[float, float]], rate: float) -> None:
     """What began is never more than the rate's share of the time passed, the burst, and one dear piece of work."""
     limit = admission.Limit(rate, 30.0)
-    bucket = admission.full(limit, now_s=0.0)
+    bucket = admission.Bucket(limit.burst_s, 0.0)
     now_s, begun_s, waits = 0.0, 0.0, 0
     for cost_s, gap_s in arrivals:
         now_s += gap_s
@@ -118,7 +118,7 @@ def test_a_limit_holds_over_any_time(arrivals: list[tuple[float, float]], rate: 
 def test_work_dearer_than_the_burst_begins_and_leaves_a_debt() -> None:
     """An hour in one piece against a burst of half a minute: later work waits until the debt is paid."""
     limit = admission.Limit(1.0, 30.0)
-    said = admission.decide(admission.full(limit, now_s=0.0), 3600.0, limit, now_s=0.0)
+    said = admission.decide(admission.Bucket(30.0, 0.0), 3600.0, limit, now_s=0.0)
     assert admission.Admitted(admission.Bucket(-3570.0, 0.0)) == said
     assert isinstance(said, admission.Admitted)
     assert admission.Wait(3580.0) == admission.decide(said.bucket, 10.0, limit, now_s=0.0)

@@ -37,7 +37,7 @@ def test_a_restart_does_again_what_was_unfinished_and_nothing_else(
         restarted = offsets.PartitionOffsets.restore(commit.offset, commit.metadata)
         again = {each for each in sorted(taken) if each >= commit.offset and restarted.take(each)}
         assert unfinished == again
-    assert not tracked.has_open
+    assert 0 == tracked.n_open
 
 
 @hypothesis.given(seen)

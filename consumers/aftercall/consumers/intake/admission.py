@@ -41,11 +41,6 @@ class Wait:
     until_s: float
 
 
-def full(limit: Limit, *, now_s: float) -> Bucket:
-    """Return the bucket of a tenant that has rested."""
-    return Bucket(limit.burst_s, now_s)
-
-
 def empty(*, now_s: float) -> Bucket:
     """Return the bucket of a process that has just begun: a restart must not be a way to a second burst."""
     return Bucket(0.0, now_s)

@@ -43,14 +43,6 @@ class FairOrder(Generic[Item]):
     def __len__(self) -> int:
         return sum(len(tenant.waiting) for tenant in self._tenants.values())
 
-    def waiting(self, tenant: str) -> int:
-        """Return how much work of a tenant waits."""
-        return len(self._tenant(tenant).waiting)
-
-    def service(self, tenant: str) -> float:
-        """Return a tenant's counter: audio-seconds by weight, comparable between tenants that are waiting."""
-        return self._tenant(tenant).counter
-
     def weigh(self, tenant: str, weight: float) -> None:
         """Give a tenant a share: one of weight 4 gets four times the audio-seconds of one of weight 1."""
         if not weight > 0:

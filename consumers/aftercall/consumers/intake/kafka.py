@@ -140,11 +140,6 @@ class Poller:
                 assigned.tracked.finish(place.offset)
                 assigned.open_bytes -= assigned.sizes.pop(place.offset, 0)
 
-    def positions(self) -> dict[Partition, int]:
-        """Return the lowest unfinished offset of every assigned partition."""
-        with self._lock:
-            return {at: assigned.tracked.lowest_unfinished for at, assigned in self._assigned.items()}
-
     def oldest_unfinished_age_s(self) -> float:
         """Return how long the most stuck partition has stood at its lowest unfinished offset; 0 where none waits."""
         with self._lock:
@@ -172,7 +167,6 @@ class Poller:
             finally:
                 consumer.close(timeout_ms=10_000)  # calls the listener, which commits
                 self._drop(list(self._assigned))
-        self._stopping.wait()
 
     def _poll_safely(self, consumer: kafka.KafkaConsumer) -> None:
         import kafka.errors
@@ -250,9 +244,9 @@ class Poller:
                     if commit.offset != assigned.committed.offset:
                         assigned.waits_since = None
                     assigned.committed = commit
-                if assigned.tracked.has_open and assigned.waits_since is None:
+                if assigned.tracked.n_open and assigned.waits_since is None:
                     assigned.waits_since = self._clock()
-                elif not assigned.tracked.has_open:
+                elif not assigned.tracked.n_open:
                     assigned.waits_since = None
         return found
 

@@ -61,11 +61,6 @@ class PartitionOffsets:
             heapq.heappop(self._lowest)
         return self._lowest[0] if self._lowest else self._position
 
-    @property
-    def has_open(self) -> bool:
-        """Whether anything taken is unfinished."""
-        return bool(self._open)
-
     def take(self, offset: int) -> bool:
         """Note an offset that was read; False when it was finished before a restart, or is being worked on already."""
         self._position = max(self._position, offset + 1)

@@ -53,10 +53,6 @@ class Turns(Generic[Item]):
     def __len__(self) -> int:
         return len(self._order)
 
-    def waiting(self, tenant: str) -> int:
-        """Return how much work of a tenant waits."""
-        return self._order.waiting(tenant)
-
     def add(
         self, tenant: str, item: Item, *, estimate_s: float, opened: float, deadline: float = fairness.LAST
     ) -> None:
