@@ -57,11 +57,20 @@ class Claims:
         self._clock = clock
         self._seen: dict[str, tuple[bytes, float]] = {}
         self._held: dict[identity.Work, Held] = {}
+        self._claiming: set[identity.Work] = set()
 
     async def take(self, work: identity.Work) -> Held | claims.Wait:
         """Claim work durably, or say how long somebody else's claim has still to run."""
-        if work in self._held:
+        if work in self._held or work in self._claiming:
             return claims.Wait(self._lease_s, self._owner)
+        # Two deliveries at once would write the same bytes, and each would take the other's claim for its own.
+        self._claiming.add(work)
+        try:
+            return await self._take(work)
+        finally:
+            self._claiming.discard(work)
+
+    async def _take(self, work: identity.Work) -> Held | claims.Wait:
         latest, unchanged_s = await self._observe(work)
         decision = claims.decide(latest, unchanged_s=unchanged_s, owner=self._owner, lease_s=self._lease_s)
         if isinstance(decision, claims.Wait):

@@ -128,3 +128,11 @@ async def test_a_lost_answer_is_no_loss(two: Two, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(two.store, "create", create_twice)
 
     assert isinstance(await two.first.take(doubles.taken().work), claimed.Held)
+
+
+async def test_two_deliveries_at_once_in_one_process_are_one_attempt(two: Two) -> None:
+    """They would write the same claim, and neither could tell it from its own."""
+    work = doubles.taken().work
+    said = await asyncio.gather(two.first.take(work), two.first.take(work))
+
+    assert [claimed.Held, claims.Wait] == sorted((type(one) for one in said), key=lambda kind: kind.__name__)
