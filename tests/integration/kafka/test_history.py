@@ -25,14 +25,14 @@ KILLS = int(os.environ.get("HISTORY_KILLS", "40"))
 OPEN_CALLS = 8
 
 
-def announce(ours: cluster.Cluster, rng: random.Random, n: int) -> dict[str, dict[str, object]]:
-    """Upload and announce recordings; return what each does, by id."""
+def announce(ours: cluster.Cluster, rng: random.Random, n: int, slower: float) -> dict[str, dict[str, object]]:
+    """Upload and announce recordings that take so many times as long; return what each does, by id."""
     inbox = ours.bucket(ours.inbox)
     plans, told = {}, []
     for at in range(n):
         name = f"r{at:05d}"
         plan = {
-            "sleep_s": min(2.0, max(0.02, rng.lognormvariate(-2.5, 1.0))),  # 20 ms to 2 s, median 80 ms
+            "sleep_s": slower * min(2.0, max(0.02, rng.lognormvariate(-2.5, 1.0))),  # 20 ms to 2 s, median 80 ms
             "do": rng.choices(["hear", "reject", "strike"], [0.97, 0.02, 0.01])[0],
             "audio_s": rng.uniform(10, 600),
         }
@@ -106,11 +106,18 @@ class History:
 
 
 def run_history(
-    ours: cluster.Cluster, tmp_path: pathlib.Path, rng: random.Random, *, n: int, kills: int, **env: str
+    ours: cluster.Cluster,
+    tmp_path: pathlib.Path,
+    rng: random.Random,
+    *,
+    n: int,
+    kills: int,
+    slower: float = 1.0,
+    **env: str,
 ) -> History:
     """Let three consumers work on `n` recordings; kill one of them about every second."""
     ours.create(partitions=12)
-    plans = announce(ours, rng, n)
+    plans = announce(ours, rng, n, slower)
     settings = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS=str(OPEN_CALLS), **env)
     started, killed = time.monotonic(), 0
     consumers = [cluster.Consumer(settings, tmp_path / f"log{at}", command=(STUB,)) for at in range(3)]
@@ -174,6 +181,7 @@ def test_the_history_catches_a_consumer_that_commits_before_work(
         random.Random(1),
         n=120,
         kills=8,
+        slower=10,  # so that every kill finds work open
         STUB_MUTANT="commit_before_work",
     )
     assert any("lost" in one for one in found.problems()), found.problems()
