@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import fcntl
+import functools
 import pathlib
 import shutil
 import time
@@ -17,7 +18,6 @@ from aftercall.consumers.publish import clickhouse, objects, outcome, relay, top
 from aftercall.consumers.recording import fetch
 from aftercall.contracts import errors, metrics, reports, settings, transcript, windows
 from aftercall.serve import backends
-from aftercall.serve.clients import inprocess
 
 Path = pathlib.Path
 
@@ -40,7 +40,9 @@ class LocalService:
         self.settings = configured
         self.data = configured.data.dir.resolve()
         self.observe = observer.PrometheusObserver()
-        self.backend = backend or backends.build(configured.speech, on_batch=self._count_batch)
+        self.backend = backend or backends.build(
+            configured.speech, on_batch=functools.partial(observer.count_batch, self.observe)
+        )
         self.db = database.Database(self.data / database.FILE_NAME)
         self.intake = embedded.EmbeddedIntake(self.db, now=time.time)
         self.topic = topic.EmbeddedTopic(self.db)
@@ -135,12 +137,6 @@ class LocalService:
             clock=time.monotonic,
             observe=self.observe,
         )
-
-    def _count_batch(self, batch: inprocess.BatchReport) -> None:
-        self.observe.add(metrics.BATCHES)
-        self.observe.observe(metrics.BATCH_WINDOWS, batch.n_windows)
-        self.observe.add(metrics.ENGINE_SECONDS, batch.engine_s)
-        self.observe.add(metrics.WINDOW_SECONDS, batch.window_s)
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
+import functools
 import ipaddress
 import logging
 import pathlib
@@ -15,6 +15,7 @@ import time
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from aftercall.cli import local
 from aftercall.consumers import attempt, broker, checkpoints, egress, job, observer, recognition, tenants, worker
 from aftercall.consumers.intake import backlog, claimed, delivery, sources
 from aftercall.consumers.intake import kafka as polling
@@ -23,7 +24,6 @@ from aftercall.consumers.publish import kafka as producing
 from aftercall.consumers.recording import fetch
 from aftercall.contracts import events, metrics, reports, settings, transcript, windows
 from aftercall.serve import backends
-from aftercall.serve.clients import inprocess
 
 if typing.TYPE_CHECKING:
     import httpx2
@@ -52,7 +52,9 @@ class Pod:
         self.settings = configured
         self._make = make
         self.observe = observer.PrometheusObserver()
-        self.backend = backend or backends.build(configured.speech, on_batch=self._count_batch)
+        self.backend = backend or backends.build(
+            configured.speech, on_batch=functools.partial(observer.count_batch, self.observe)
+        )
         store = configured.store
         self.store = objects.ObjectStore.s3(store, str(store.bucket), prefix=store.prefix)
         # Different after every start: a claim of this pod's last life is another's.
@@ -77,7 +79,6 @@ class Pod:
             web=self._web,
         )
         self._spool = spool
-        self._client = client
         self.backlog = backlog.Backlog(
             {
                 topic.name: backlog.Binding(
@@ -94,7 +95,13 @@ class Pod:
             observe=self.observe,
             clock=time.monotonic,
         )
-        self.poller = self._build_poller()
+        self.poller = polling.into_loop(
+            self.backlog,
+            [topic.name for topic in configured.kafka.topics],
+            client,
+            configured.kafka,
+            group=configured.kafka.group,
+        )
 
     async def start(self) -> None:
         """Load the model, and see that the store keeps its word."""
@@ -111,7 +118,6 @@ class Pod:
             observe=self.observe,
             drain_s=self.settings.kafka.drain_s,
         )
-        self._loop = asyncio.get_running_loop()
         self.poller.start()
         watching = asyncio.create_task(self.tenants.watch(stopping), name="tenants")
         try:
@@ -140,7 +146,7 @@ class Pod:
             egress_host=backends.egress_host(self.settings.speech),
             policy_of=self.tenants.policy,
             observe=self.observe,
-            now=utc_now,
+            now=local.utc_now,
         )
 
         async def recognize(taken: delivery.Delivery, report: recognition.Report) -> transcript.Transcript:
@@ -162,48 +168,19 @@ class Pod:
             self.claims,
             transcribe,
             max_strikes=self.settings.intake.max_strikes,
-            now=utc_now,
+            now=local.utc_now,
         )
         return attempt.Attempts(
-            jobs.run, self.claims, self.publisher, max_strikes=self.settings.intake.max_strikes, now=utc_now
+            jobs.run, self.claims, self.publisher, max_strikes=self.settings.intake.max_strikes, now=local.utc_now
         )
-
-    def _build_poller(self) -> polling.Poller:
-        kafka = self.settings.kafka
-        return polling.Poller(
-            [topic.name for topic in kafka.topics],
-            self._client,
-            group=kafka.group,
-            # Both are called on the poll thread.
-            deliver=lambda records: self._in_loop(self.backlog.arrive, records),
-            withdraw=lambda partitions: self._in_loop(self.backlog.withdraw, partitions),
-            bounds=polling.Bounds(kafka.max_open_records, kafka.max_open_bytes, kafka.commit_interval_s),
-            max_poll_interval_s=kafka.max_poll_interval_s,
-            session_timeout_s=kafka.session_timeout_s,
-        )
-
-    def _in_loop(self, call: object, argument: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whatever would have been told
-            self._loop.call_soon_threadsafe(call, argument)  # type: ignore[arg-type]
 
     async def _version_of(self, event: events.RecordingReady) -> str:
         return await self.fetcher.version_of(event.recording_uri, tenant=event.tenant)
-
-    def _count_batch(self, batch: inprocess.BatchReport) -> None:
-        self.observe.add(metrics.BATCHES)
-        self.observe.observe(metrics.BATCH_WINDOWS, batch.n_windows)
-        self.observe.add(metrics.ENGINE_SECONDS, batch.engine_s)
-        self.observe.add(metrics.WINDOW_SECONDS, batch.window_s)
 
 
 def _web(configured: settings.Settings) -> httpx2.AsyncClient:
     networks = [ipaddress.ip_network(text) for text in configured.recording.private_networks]
     return egress.client(timeout_s=_WEB_TIMEOUT_S, allowed=networks, follow_redirects=True)
-
-
-def utc_now() -> datetime.datetime:
-    """Return the time of day for records."""
-    return datetime.datetime.now(datetime.UTC)
 
 
 @contextlib.asynccontextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
-import typing
 
 import typer
 
@@ -85,13 +83,8 @@ async def _tell_tenants(
 ) -> None:
     hooks, kafka = configured.webhooks, configured.kafka
     client = broker.client(kafka, name="aftercall-webhooks")
-    loop = asyncio.get_running_loop()
     producer = producing.Producer(client)
     policies = tenants.Tenants(configured, observe)
-
-    def in_loop(call: typing.Callable[..., None], argument: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(call, argument)
 
     allowed = [ipaddress.ip_network(text) for text in hooks.private_networks]
     async with egress.client(timeout_s=hooks.timeout_s, allowed=allowed) as web:
@@ -105,15 +98,12 @@ async def _tell_tenants(
             finished=lambda place: poller.finish(place),
             observe=observe,
         )
-        poller = polling.Poller(
+        poller = polling.into_loop(
+            teller,
             [kafka.transcripts_topic, *webhooks.delay_topics(hooks.topic_prefix).values()],
             client,
+            kafka,
             group=f"{kafka.group}.webhooks",
-            deliver=lambda records: in_loop(teller.arrive, records),
-            withdraw=lambda partitions: in_loop(teller.withdraw, partitions),
-            bounds=polling.Bounds(kafka.max_open_records, kafka.max_open_bytes, kafka.commit_interval_s),
-            max_poll_interval_s=kafka.max_poll_interval_s,
-            session_timeout_s=kafka.session_timeout_s,
         )
         poller.start()
         try:

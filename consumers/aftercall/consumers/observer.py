@@ -6,6 +6,7 @@ import typing
 from typing import Protocol
 
 from aftercall.contracts import metrics
+from aftercall.serve.clients import inprocess
 
 
 class Observer(Protocol):
@@ -22,6 +23,14 @@ class Observer(Protocol):
     def observe(self, metric: metrics.Metric, value: float, **labels: str) -> None:
         """Add an observation to a histogram."""
         ...
+
+
+def count_batch(observe: Observer, batch: inprocess.BatchReport) -> None:
+    """Count one engine call."""
+    observe.add(metrics.BATCHES)
+    observe.observe(metrics.BATCH_WINDOWS, batch.n_windows)
+    observe.add(metrics.ENGINE_SECONDS, batch.engine_s)
+    observe.add(metrics.WINDOW_SECONDS, batch.window_s)
 
 
 class Unobserved:

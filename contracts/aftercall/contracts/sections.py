@@ -13,6 +13,7 @@ _AUTO_LANGUAGE = frozenset({"", "auto", "detect"})
 
 PositiveSeconds = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
+Network = Annotated[str, pydantic.AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
 
 
 class Section(pydantic.BaseModel):
@@ -58,7 +59,7 @@ class Recording(Section):
     """Channels that are transcribed; a recording with more is refused, never cut down."""
     from_web: bool = False
     """Whether events may name recordings at `http://` and `https://` addresses, on public networks only."""
-    private_networks: tuple[str, ...] = ()
+    private_networks: tuple[Network, ...] = ()
     """Networks, such as `10.1.0.0/16`, that those addresses may lie in all the same."""
     decode_memory_bytes: Annotated[int, pydantic.Field(ge=64 * 1024**2)] = 512 * 1024**2
     """Address space of the decode child."""
@@ -66,11 +67,6 @@ class Recording(Section):
     """CPU seconds of the decode child; a 3 h stereo call takes about 15."""
     decode_stall_s: PositiveSeconds = 60.0
     """Seconds without a block from the decode child, while one is being waited for, before it is ended."""
-
-    @pydantic.field_validator("private_networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(ipaddress.ip_network(network)) for network in networks)
 
 
 class Speech(Section):
@@ -244,13 +240,8 @@ class Webhooks(Section):
     """Begins the names of the topics in which attempts wait, such as `webhooks.after.300s`."""
     timeout_s: PositiveSeconds = 20.0
     """Seconds for an endpoint to answer."""
-    private_networks: tuple[str, ...] = ()
+    private_networks: tuple[Network, ...] = ()
     """Networks, such as `10.1.0.0/16`, that endpoints may lie in beside public ones."""
-
-    @pydantic.field_validator("private_networks")
-    @classmethod
-    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(ipaddress.ip_network(network)) for network in networks)
 
 
 class Telemetry(Section):

@@ -7,6 +7,8 @@ share the state below under one lock that is held for microseconds.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -15,6 +17,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aftercall.consumers.intake import offsets
+from aftercall.contracts import sections
 
 if typing.TYPE_CHECKING:
     import kafka
@@ -67,6 +70,46 @@ class _Assigned:
     open_bytes: int = 0
     is_paused: bool = False
     waits_since: float | None = None
+
+
+class Sink(typing.Protocol):
+    """Where records go; called in the event loop."""
+
+    def arrive(self, records: Sequence[Record]) -> None:
+        """Take records that were just read."""
+        ...
+
+    def withdraw(self, partitions: Collection[Partition]) -> None:
+        """Learn that partitions are another consumer's now."""
+        ...
+
+
+def into_loop(
+    sink: Sink,
+    topics: Collection[str],
+    client: Mapping[str, typing.Any],
+    configured: sections.Kafka,
+    *,
+    group: str,
+) -> Poller:
+    """Return a poller that delivers into the running event loop, from its own thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell(call: Callable[[typing.Any], None], argument: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whatever would have been told
+            loop.call_soon_threadsafe(call, argument)
+
+    return Poller(
+        topics,
+        client,
+        group=group,
+        # Looked up at each call, so that a sink can be stood in for.
+        deliver=lambda records: tell(sink.arrive, records),
+        withdraw=lambda partitions: tell(sink.withdraw, partitions),
+        bounds=Bounds(configured.max_open_records, configured.max_open_bytes, configured.commit_interval_s),
+        max_poll_interval_s=configured.max_poll_interval_s,
+        session_timeout_s=configured.session_timeout_s,
+    )
 
 
 class Poller:

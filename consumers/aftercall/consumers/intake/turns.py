@@ -37,7 +37,6 @@ class _Tenant:
     terms: Terms
     bucket: admission.Bucket | None = None
     n_open: int = 0
-    held_until_s: float | None = None
 
 
 class Turns(Generic[Item]):
@@ -47,8 +46,8 @@ class Turns(Generic[Item]):
         self._terms_of = terms_of
         self._order: fairness.FairOrder[tuple[Item, float]] = fairness.FairOrder()
         self._tenants: dict[str, _Tenant] = {}
-        self._held: set[str] = set()
-        """Those whose limit is used up: a decision looks at these only, not at every tenant there is."""
+        self._held: dict[str, float] = {}
+        """Until when those wait whose limit is used up; a decision looks at these only, not at every tenant."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -73,8 +72,7 @@ class Turns(Generic[Item]):
             if known.terms.limit is not None and known.bucket is not None:
                 said = admission.decide(known.bucket, estimate_s, known.terms.limit, now_s=now_s)
                 if isinstance(said, admission.Wait):
-                    known.held_until_s = said.until_s
-                    self._held.add(tenant)
+                    self._held[tenant] = said.until_s
                     self._order.hold(tenant)
                     continue
                 known.bucket = said.bucket
@@ -92,27 +90,22 @@ class Turns(Generic[Item]):
             self._order.charge(turn.tenant, actual_s - turn.estimate_s)
             if known.bucket is not None:
                 known.bucket = admission.correct(known.bucket, actual_s - turn.estimate_s)
-                known.held_until_s = None
-                self._held.discard(turn.tenant)
-        if known.held_until_s is None:
+                self._held.pop(turn.tenant, None)
+        if turn.tenant not in self._held:
             self._order.release(turn.tenant)
 
     def next_change_s(self) -> float | None:
         """Return when a limit lets more begin; None when none holds anything."""
-        held = [self._tenants[name].held_until_s for name in self._held]
-        return min((until_s for until_s in held if until_s is not None), default=None)
+        return min(self._held.values(), default=None)
 
     def throttled(self) -> list[str]:
         """Return the tenants whose limit is used up."""
         return sorted(self._held)
 
     def _let_go(self, now_s: float) -> None:
-        for name in [*self._held]:
-            known = self._tenants[name]
-            if known.held_until_s is not None and known.held_until_s <= now_s:
-                known.held_until_s = None
-                self._held.discard(name)
-                self._order.release(name)
+        for name in [name for name, until_s in self._held.items() if until_s <= now_s]:
+            del self._held[name]
+            self._order.release(name)
 
     def _ask_terms(self, tenant: str, now_s: float) -> tuple[_Tenant, bool]:
         """Return what is known of a tenant, and whether its weight is another than before."""
