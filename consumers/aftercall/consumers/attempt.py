@@ -100,8 +100,11 @@ class Attempts:
         try:
             if held.claim.strikes >= self._max_strikes:
                 end = await self._give_up(taken)
+            elif held.claim.suspect:
+                async with self._floor.alone():
+                    end = await self._run_alone(held, taken)
             else:
-                async with self._floor.alone() if held.claim.alone else self._floor.shared():
+                async with self._floor.shared():
                     end = await self._run_job(taken)
         except BaseException:
             # A drain: let the next owner begin at once. The write outlives this task's cancellation.
@@ -112,6 +115,14 @@ class Attempts:
         else:
             await self._claims.end(held, reason=end.outcome.reason)
         return end
+
+    async def _run_alone(self, held: claimed.Held, taken: delivery.Delivery) -> job.End:
+        # Only now: whoever dies while this one waits for its turn must not be taken for its victim.
+        try:
+            await self._claims.alone(held)
+        except errors.TransientError as exc:
+            return job.Again(exc.reason, str(exc), exc.retry_after_s)
+        return await self._run_job(taken)
 
     async def _give_up(self, taken: delivery.Delivery) -> job.End:
         message = f"{taken.strikes} processes died while this recording alone was open; given up"

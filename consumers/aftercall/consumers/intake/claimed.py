@@ -88,6 +88,11 @@ class Claims:
         held.beating = asyncio.create_task(self._beat(held), name=f"claim {work.transcription_id}")
         return held
 
+    async def alone(self, held: Held) -> None:
+        """Write that nothing else is open in this process: from now on its death counts against the recording."""
+        held.claim = held.claim.model_copy(update={"alone": True})
+        await self._write(held)
+
     async def report(
         self, work: identity.Work, stage: reports.Stage, *, progress: float | None = None, audio_s: float | None = None
     ) -> None:

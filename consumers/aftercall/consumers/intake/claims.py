@@ -18,7 +18,8 @@ from aftercall.contracts import outcomes, reports
 class Claim(pydantic.BaseModel):
     """One attempt, as stored. `beat` counts heartbeats; `strikes` are deaths that the recording itself is blamed for.
 
-    `alone` says that nothing else was open in the process, so that a death of the process is the recording's.
+    `suspect` says that its process died before, so that it must be worked on alone; `alone`, that nothing else is open
+    in the process now, so that a death of the process is the recording's. A suspect that waits its turn is not alone.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
@@ -27,6 +28,7 @@ class Claim(pydantic.BaseModel):
     owner: str
     attempt: Annotated[int, pydantic.Field(ge=1)]
     strikes: Annotated[int, pydantic.Field(ge=0)] = 0
+    suspect: bool = False
     alone: bool = False
     beat: Annotated[int, pydantic.Field(ge=0)] = 0
     ended: bool = False
@@ -65,4 +67,4 @@ def decide(latest: Claim | None, *, unchanged_s: float, owner: str, lease_s: flo
         return Take(following)
     if unchanged_s < lease_s:
         return Wait(lease_s - unchanged_s, latest.owner)
-    return Take(following.model_copy(update={"alone": True, "strikes": latest.strikes + int(latest.alone)}))
+    return Take(following.model_copy(update={"suspect": True, "strikes": latest.strikes + int(latest.alone)}))

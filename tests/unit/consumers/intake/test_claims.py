@@ -23,12 +23,12 @@ OPEN = claims.Claim(owner="a", attempt=2, strikes=1)
         (OPEN.model_copy(update={"ended": True}), 0.0, claims.Take(claims.Claim(owner="b", attempt=3, strikes=1))),
         (OPEN, 9.0, claims.Wait(1.0, "a")),
         # The owner fell silent: once more, alone; that death proves nothing.
-        (OPEN, 10.0, claims.Take(claims.Claim(owner="b", attempt=3, strikes=1, alone=True))),
+        (OPEN, 10.0, claims.Take(claims.Claim(owner="b", attempt=3, strikes=1, suspect=True))),
         # It fell silent with nothing else open: that is a strike.
         (
             OPEN.model_copy(update={"alone": True}),
             10.0,
-            claims.Take(claims.Claim(owner="b", attempt=3, strikes=2, alone=True)),
+            claims.Take(claims.Claim(owner="b", attempt=3, strikes=2, suspect=True)),
         ),
     ],
 )
@@ -93,7 +93,7 @@ async def test_silence_is_measured_by_the_one_who_waits(two: Two) -> None:
     taken = await two.second.take(work)
 
     assert isinstance(taken, claimed.Held)
-    assert (2, True, 0) == (taken.claim.attempt, taken.claim.alone, taken.claim.strikes)
+    assert (2, True, 0) == (taken.claim.attempt, taken.claim.suspect, taken.claim.strikes)
 
 
 async def test_work_that_was_handed_back_is_taken_at_once(two: Two) -> None:
@@ -106,7 +106,7 @@ async def test_work_that_was_handed_back_is_taken_at_once(two: Two) -> None:
     taken = await two.second.take(work)
 
     assert isinstance(taken, claimed.Held)
-    assert (2, False, 1) == (taken.claim.attempt, taken.claim.alone, taken.claim.strikes)
+    assert (2, False, 1) == (taken.claim.attempt, taken.claim.suspect, taken.claim.strikes)
 
 
 async def test_the_same_work_twice_in_one_process_waits(two: Two) -> None:
