@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import hypothesis
 from hypothesis import strategies as st
 
@@ -95,3 +97,25 @@ def test_what_cost_less_than_believed_is_given_back() -> None:
     found.end(first, actual_s=0.0)
 
     assert found.take(now_s=60.0) is not None
+
+
+@hypothesis.given(st.lists(st.sampled_from(["a", "b", "c", "done"]), max_size=80), st.integers(1, 20))
+def test_whoever_comes_finds_a_place(script: list[str], places: int) -> None:
+    """With more places than two, no tenant alone takes the last one, and nobody without open work is refused one."""
+    found: turns.Turns[int] = turns.Turns(lambda _: turns.Terms())
+    open_: list[turns.Turn[int]] = []
+    waiting: collections.Counter[str] = collections.Counter()
+    for at, do in enumerate(script):
+        if do == "done":
+            if open_:
+                found.end(open_.pop(0), actual_s=None)
+        else:
+            found.add(do, at, estimate_s=1.0, opened=at)
+            waiting[do] += 1
+        while len(open_) < places and (turn := found.take(now_s=0.0, n_free=places - len(open_))) is not None:
+            assert sum(one.tenant == turn.tenant for one in open_) < 2 * (places - len(open_))
+            open_.append(turn)
+            waiting[turn.tenant] -= 1
+        has_open = {one.tenant for one in open_}
+        assert places < 3 or len(has_open) != 1 or len(open_) < places
+        assert len(open_) == places or all(tenant in has_open for tenant in +waiting)

@@ -88,6 +88,7 @@ class Pod:
                 )
                 for topic in configured.kafka.topics
             },
+            max_open=configured.intake.max_open_calls,
             terms_of=self.tenants.terms,
             version_of=self._version_of,
             bury=dead.DeadLetters(self.producer, configured.kafka.dead_letter_topic).bury,

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aftercall.consumers import checkpoints, hearing, observer
+from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
 from aftercall.consumers.transcript import document, heard, quality
@@ -21,7 +22,7 @@ Report = Callable[[reports.Stage, float | None, float | None], Awaitable[None]]
 
 
 class Recognizer:
-    """Makes transcripts. Windows of all calls share `max_windows_in_flight`, which bounds the audio in memory."""
+    """Makes transcripts. Windows of all calls share `max_windows_in_flight` in fair order."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Recognizer:
         self._observe = observe or observer.Unobserved()
         self._now = now
         self._clock = clock
-        self._room = asyncio.Semaphore(configured.speech.max_windows_in_flight)
+        self._room = rooms.Room(configured.speech.max_windows_in_flight, lambda tenant: self._policy_of(tenant).weight)
         recording = configured.recording
         self._limits = decode.Limits(
             memory_bytes=recording.decode_memory_bytes,
@@ -122,11 +123,8 @@ class Recognizer:
         """Hear windows while the rest is still being decoded; decoding waits when too many are in flight."""
         found: list[heard.HeardWindow] = []
 
-        async def hear_one(cut: cutting.CutWindow) -> None:
+        async def hear_one(cut: cutting.CutWindow, window: windows.Window) -> None:
             try:
-                window = windows.Window(
-                    f"{taken.work.transcription_id}/{cut.channel}/{cut.index}", taken.event.tenant, cut.pcm, options
-                )
                 measured = quality.WindowFacts(window.duration_s, cut.speech_s)
                 with watch.stage("speech"):
                     came = await hear.hear(window, measured)
@@ -144,14 +142,16 @@ class Recognizer:
                 )
                 await report(reports.Stage.TRANSCRIBING, _progress(cut, facts), None)
             finally:
-                self._room.release()
+                self._room.leave()
 
         with watch.stage("decode_and_speech"):
             try:
                 async with asyncio.TaskGroup() as group:
                     async for cut in _each(cutter, watch):
-                        await self._room.acquire()
-                        group.create_task(hear_one(cut))
+                        name = f"{taken.work.transcription_id}/{cut.channel}/{cut.index}"
+                        window = windows.Window(name, taken.event.tenant, cut.pcm, options)
+                        await self._room.enter(taken, window.duration_s)
+                        group.create_task(hear_one(cut, window))
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
         return sorted(found, key=lambda window: (window.channel, window.index))

@@ -65,6 +65,7 @@ class Backlog:
         self,
         bindings: Mapping[str, Binding],
         *,
+        max_open: int,
         terms_of: Callable[[str], turns.Terms],
         version_of: Callable[[events.RecordingReady], Awaitable[str]],
         bury: Callable[[polling.Record, outcomes.Reason, str], Awaitable[None]],
@@ -73,6 +74,7 @@ class Backlog:
         clock: Callable[[], float],
     ) -> None:
         self._bindings = bindings
+        self._max_open = max_open
         self._ranks = sorted({binding.rank for binding in bindings.values()})
         self._turns = {rank: turns.Turns[_Piece](terms_of) for rank in self._ranks}
         self._version_of = version_of
@@ -104,8 +106,11 @@ class Backlog:
 
     async def take(self) -> delivery.Delivery | None:
         """Take the work whose turn it is; see `delivery.Queue`."""
+        n_free = self._max_open - len(self._taken)
         for rank in self._ranks:
-            while (turn := self._turns[rank].take(now_s=self._clock())) is not None:
+            if rank > self._ranks[0]:
+                n_free -= self._max_open // 4  # what comes on a livelier lane finds room
+            while n_free > 0 and (turn := self._turns[rank].take(now_s=self._clock(), n_free=n_free)) is not None:
                 piece = turn.item
                 if piece.origin.withdrawn:
                     self._turns[rank].end(turn, actual_s=0.0)
@@ -113,7 +118,9 @@ class Backlog:
                 piece.turn = turn
                 self._taken[piece.ticket] = piece
                 queued_at = piece.origin.record.timestamp_s
-                return delivery.Delivery(piece.work, piece.event, 1, 0, queued_at=queued_at, ticket=piece.ticket)
+                return delivery.Delivery(
+                    piece.work, piece.event, 1, 0, queued_at=queued_at, ticket=piece.ticket, rank=rank
+                )
         return None
 
     async def wait_for_work(self, timeout_s: float) -> None:
@@ -250,6 +257,8 @@ class Backlog:
         rank = self._bindings[piece.origin.record.place.topic].rank
         self._turns[rank].end(piece.turn, actual_s=actual_s)
         piece.turn = None
+        for one in self._turns.values():
+            one.make_room()
         self._arrived.set()
 
     def _one_less(self, origin: _Open) -> None:

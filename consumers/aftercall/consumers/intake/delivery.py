@@ -16,7 +16,7 @@ from aftercall.contracts import errors, events, identity, outcomes, reports
 class Delivery:
     """One piece of work, taken. `attempts` counts this one too; `strikes` are deaths of its own decode child.
 
-    `ticket` tells two deliveries of the same work apart.
+    `ticket` tells two deliveries of the same work apart; work of a lower `rank` goes first.
     """
 
     work: identity.Work
@@ -25,6 +25,7 @@ class Delivery:
     strikes: int
     queued_at: float
     ticket: int = 0
+    rank: int = 0
 
 
 class RequestKeyReusedError(errors.AftercallError):

@@ -48,6 +48,8 @@ class Turns(Generic[Item]):
         self._tenants: dict[str, _Tenant] = {}
         self._held: dict[str, float] = {}
         """Until when those wait whose limit is used up; a decision looks at these only, not at every tenant."""
+        self._crowded: set[str] = set()
+        """Those that wait since they have much open beside little room."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -58,8 +60,13 @@ class Turns(Generic[Item]):
         """Add work that is believed to cost so many audio-seconds."""
         self._order.push(tenant, (item, estimate_s), opened=opened, deadline=deadline)
 
-    def take(self, *, now_s: float) -> Turn[Item] | None:
-        """Return the work whose turn it is; None when all that waits is over its limit or its cap."""
+    def take(self, *, now_s: float, n_free: int | None = None) -> Turn[Item] | None:
+        """Return the work whose turn it is; None when all that waits is over its limit or its cap.
+
+        `n_free` places are left for work of all tenants. One may have twice as much open as is left, so that alone it
+        gets two thirds of the places, and whoever comes finds one free, however long the others' work takes (dynamic
+        thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking, 1998).
+        """
         self._let_go(now_s)
         while (found := self._order.peek()) is not None:
             tenant, (item, estimate_s) = found
@@ -67,6 +74,10 @@ class Turns(Generic[Item]):
             if changed:
                 continue  # with another weight it may not be this tenant's turn any more
             if known.terms.max_open is not None and known.n_open >= known.terms.max_open:
+                self._order.hold(tenant)
+                continue
+            if n_free is not None and known.n_open >= 2 * n_free:
+                self._crowded.add(tenant)
                 self._order.hold(tenant)
                 continue
             if known.terms.limit is not None and known.bucket is not None:
@@ -86,6 +97,7 @@ class Turns(Generic[Item]):
         """Note that work has ended, and what it cost if that is known; 0 for work that was handed back."""
         known = self._tenants[turn.tenant]
         known.n_open -= 1
+        self.make_room()
         if actual_s is not None and actual_s != turn.estimate_s:
             self._order.charge(turn.tenant, actual_s - turn.estimate_s)
             if known.bucket is not None:
@@ -93,6 +105,12 @@ class Turns(Generic[Item]):
                 self._held.pop(turn.tenant, None)
         if turn.tenant not in self._held:
             self._order.release(turn.tenant)
+
+    def make_room(self) -> None:
+        """Note that there is more room than before: work of others has ended."""
+        for tenant in self._crowded - self._held.keys():
+            self._order.release(tenant)
+        self._crowded.clear()
 
     def next_change_s(self) -> float | None:
         """Return when a limit lets more begin; None when none holds anything."""
