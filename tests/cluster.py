@@ -45,6 +45,16 @@ class Cluster:
         return f"{self.name}.dead"
 
     @property
+    def deferred(self) -> str:
+        """Topic of what is over its tenant's share."""
+        return f"{self.name}.deferred"
+
+    @property
+    def parked(self) -> str:
+        """Topic of what cannot be taken yet."""
+        return f"{self.name}.parked"
+
+    @property
     def inbox(self) -> str:
         """Bucket of recordings."""
         return f"{self.name}-in"
@@ -56,7 +66,8 @@ class Cluster:
 
     def create(self, *, partitions: int = 4) -> None:
         """Create the topics and the buckets."""
-        self.kafka.create_topics({self.recordings: partitions, self.transcripts: 2, self.dead: 1})
+        asides = {self.deferred: 2, self.parked: 1, self.dead: 1}
+        self.kafka.create_topics({self.recordings: partitions, self.transcripts: 2, **asides})
         self.s3.create_bucket(self.inbox)
         self.s3.create_bucket(self.outbox)
 
@@ -79,6 +90,8 @@ class Cluster:
             "AFTERCALL_KAFKA__TOPICS": f"[{{name: {self.recordings}}}]",
             "AFTERCALL_KAFKA__TRANSCRIPTS_TOPIC": self.transcripts,
             "AFTERCALL_KAFKA__DEAD_LETTER_TOPIC": self.dead,
+            "AFTERCALL_KAFKA__DEFERRED_TOPIC": self.deferred,
+            "AFTERCALL_KAFKA__PARKED_TOPIC": self.parked,
             "AFTERCALL_KAFKA__SESSION_TIMEOUT_S": "6",
             "AFTERCALL_KAFKA__COMMIT_INTERVAL_S": "0.2",
             "AFTERCALL_STORE__BUCKET": self.outbox,

@@ -11,13 +11,12 @@ import pathlib
 import secrets
 import socket
 import tempfile
-import time
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aftercall.cli import local
 from aftercall.consumers import attempt, broker, checkpoints, egress, job, observer, recognition, tenants, worker
-from aftercall.consumers.intake import backlog, claimed, delivery, sources
+from aftercall.consumers.intake import backlog, claimed, delivery, entrance, sources
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, objects, outcome
 from aftercall.consumers.publish import kafka as producing
@@ -79,29 +78,37 @@ class Pod:
             web=self._web,
         )
         self._spool = spool
-        self.backlog = backlog.Backlog(
+        kafka = configured.kafka
+        door = entrance.Entrance(
             {
-                topic.name: backlog.Binding(
+                topic.name: entrance.Binding(
                     frozenset(topic.tenants) or None,
                     tuple(sources.KeyTemplate.parse(text) for text in topic.key_templates),
                     _LANES[topic.lane],
                 )
-                for topic in configured.kafka.topics
+                for topic in kafka.topics
             },
-            max_open=configured.intake.max_open_calls,
-            terms_of=self.tenants.terms,
+            deferred_topic=kafka.deferred_topic,
+            parked_topic=kafka.parked_topic,
+            is_known=self.tenants.is_known,
             version_of=self._version_of,
-            bury=dead.DeadLetters(self.producer, configured.kafka.dead_letter_topic).bury,
-            finished=lambda place: self.poller.finish(place),
+            bury=dead.DeadLetters(self.producer, kafka.dead_letter_topic).bury,
+            put_aside=functools.partial(dead.put_aside, self.producer),
             observe=self.observe,
-            clock=time.monotonic,
+        )
+        self.backlog = backlog.Backlog(
+            door,
+            max_open=configured.intake.max_open_calls,
+            max_ahead=kafka.max_open_records,
+            terms_of=self.tenants.terms,
+            finished=lambda place: self.poller.finish(place),
         )
         self.poller = polling.into_loop(
             self.backlog,
-            [topic.name for topic in configured.kafka.topics],
+            [*(topic.name for topic in kafka.topics), kafka.deferred_topic, kafka.parked_topic],
             client,
-            configured.kafka,
-            group=configured.kafka.group,
+            kafka,
+            group=kafka.group,
         )
 
     async def start(self) -> None:
@@ -136,6 +143,8 @@ class Pod:
         self.observe.set(metrics.WAITING, self.backlog.n_waiting)
         self.observe.set(metrics.THROTTLED, self.backlog.n_throttled)
         self.observe.set(metrics.OLDEST_UNFINISHED, self.poller.oldest_unfinished_age_s())
+        for topic, n_paused in self.poller.n_paused().items():
+            self.observe.set(metrics.PAUSED, n_paused, topic=topic)
         return self.observe.exposition()
 
     def _attempts(self) -> attempt.Attempts:

@@ -18,7 +18,7 @@ _SHORTEST_BURST_S = 30.0
 
 
 class Tenants:
-    """Policies by name; a tenant that is not listed gets the defaults.
+    """Policies by name; a tenant that is not listed gets the defaults, or, beside a file, waits until it is.
 
     A file is taken as a whole or not at all: with a mistake in it the last good one stays, and metric and log say so.
     It is compared by content, since a mounted ConfigMap changes by its links.
@@ -36,6 +36,10 @@ class Tenants:
     def policy(self, name: str) -> contract.TenantPolicy:
         """Return a tenant's policy."""
         return self._policies.get(name) or contract.TenantPolicy(name=name)
+
+    def is_known(self, name: str) -> bool:
+        """Say whether a tenant may be served: any, unless a file lists those that are."""
+        return self._path is None or name in self._policies
 
     def terms(self, name: str) -> turns.Terms:
         """Return what a tenant's policy means for whose turn it is."""

@@ -69,6 +69,18 @@ OLDEST_UNFINISHED = Metric(
     Kind.GAUGE,
     "How long the most stuck partition has stood at its lowest unfinished offset; compare it with retention.",
 )
+PAUSED = Metric(
+    "aftercall_intake_paused_partitions",
+    Kind.GAUGE,
+    "Partitions that are not read on, since too much of what was read of them is unfinished.",
+    ("topic",),
+)
+PARKED = Metric(
+    "aftercall_intake_parked_total",
+    Kind.COUNTER,
+    "Records put aside on the deferred topic (over_share) or on the parked one, by reason.",
+    ("why",),
+)
 THROTTLED = Metric("aftercall_intake_throttled_tenants", Kind.GAUGE, "Tenants whose limit is used up now.")
 TENANTS_INVALID = Metric(
     "aftercall_intake_tenants_file_invalid",

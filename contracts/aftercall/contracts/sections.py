@@ -159,6 +159,11 @@ class Kafka(Section):
     """Topic that receives the news of every outcome."""
     dead_letter_topic: str = "recordings.dead"
     """Topic that receives records which announce nothing that could be taken."""
+    deferred_topic: str = "recordings.deferred"
+    """Topic that receives what is over its tenant's share, and is read with what room is left. Its partitions are
+    keyed by tenant: the more there are, the fewer tenants wait behind each other there."""
+    parked_topic: str = "recordings.parked"
+    """Topic that receives what cannot be taken yet, such as an event of a later version, and is looked at again."""
     max_poll_interval_s: PositiveSeconds = 300.0
     """Seconds without a poll after which the broker takes this consumer for hung; jobs may take longer."""
     session_timeout_s: PositiveSeconds = 45.0

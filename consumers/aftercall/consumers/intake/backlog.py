@@ -1,36 +1,27 @@
 """Work that was read from Kafka and waits in memory: whose turn it is, and what becomes of each record.
 
 Implements `delivery.Queue`. A record counts as finished when everything that it announced has ended, or has been put
-durably elsewhere (a dead letter). What waits here is lost with the process, and read again by the next.
+durably elsewhere (see `entrance`). What waits here is lost with the process, and read again by the next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
-import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 
-from aftercall.consumers import observer
-from aftercall.consumers.intake import delivery, fairness, sources, turns
+from aftercall.consumers.intake import delivery, entrance, fairness, parking, turns
 from aftercall.consumers.intake import kafka as polling
-from aftercall.contracts import errors, events, identity, metrics, outcomes
-
-log = logging.getLogger(__name__)
+from aftercall.contracts import events, identity, outcomes
 
 _UNKNOWN_LENGTH_S = 120.0
 """What a recording is believed to cost until its tenant's own mean is known: two channels of a minute."""
-_RESOLVING = 16
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Binding:
-    """What a topic may announce: whose recordings, and how the keys of its buckets are read. No tenants: anybody's."""
-
-    tenants: frozenset[str] | None
-    templates: tuple[sources.KeyTemplate, ...]
-    rank: int = 0
-    """Topics of a lower rank are served first: live before bulk."""
+_LOOK_AGAIN_S = 10.0
+"""How often it is tried again to take what is parked."""
+_KEEP_PARKED_S = 3600.0
+"""How long a parked record is held here before it goes to the end of its topic, for others' sake and retention's."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,8 +29,15 @@ class _Open:
     """A record, and how much of what it announced has not ended."""
 
     record: polling.Record
-    left: int
+    left: int = 0
+    rank: int = 0
+    announced_s: float = 0.0
     withdrawn: bool = False
+
+    @property
+    def partition(self) -> polling.Partition:
+        """Which partition it is of."""
+        return self.record.place.topic, self.record.place.partition
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,37 +55,32 @@ class _Piece:
 class Backlog:
     """Takes records from a poller, and gives out work in turn.
 
-    `version_of(event)` names the version of an object whose event names none; `bury(record, reason, message)` puts a
-    record durably among the dead letters; `finished(place)` tells the poller.
+    Of each partition `max_ahead` records are read ahead; `finished(place)` tells the poller of one that has ended.
     """
 
     def __init__(
         self,
-        bindings: Mapping[str, Binding],
+        door: entrance.Entrance,
         *,
         max_open: int,
+        max_ahead: int,
         terms_of: Callable[[str], turns.Terms],
-        version_of: Callable[[events.RecordingReady], Awaitable[str]],
-        bury: Callable[[polling.Record, outcomes.Reason, str], Awaitable[None]],
         finished: Callable[[polling.Place], None],
-        observe: observer.Observer,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bindings = bindings
+        self._door = door
         self._max_open = max_open
-        self._ranks = sorted({binding.rank for binding in bindings.values()})
-        self._turns = {rank: turns.Turns[_Piece](terms_of) for rank in self._ranks}
-        self._version_of = version_of
-        self._bury = bury
+        self._max_ahead = max_ahead
+        self._turns = {rank: turns.Turns[_Piece](terms_of) for rank in door.ranks}
         self._finished = finished
-        self._observe = observe
         self._clock = clock
         self._arrived = asyncio.Event()
         self._tickets = 0
         self._taken: dict[int, _Piece] = {}
         self._by_place: dict[polling.Place, _Open] = {}
+        self._n_ahead: collections.Counter[polling.Partition] = collections.Counter()
+        self._n_waiting: collections.Counter[tuple[polling.Partition, str]] = collections.Counter()
         self._means_s: dict[str, float] = {}
-        self._resolving = asyncio.Semaphore(_RESOLVING)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def arrive(self, records: Sequence[polling.Record]) -> None:
@@ -102,22 +95,23 @@ class Backlog:
         for place, origin in list(self._by_place.items()):
             if (place.topic, place.partition) in partitions:
                 origin.withdrawn = True
-                del self._by_place[place]
+                self._forget(origin)
 
     async def take(self) -> delivery.Delivery | None:
         """Take the work whose turn it is; see `delivery.Queue`."""
         n_free = self._max_open - len(self._taken)
-        for rank in self._ranks:
-            if rank > self._ranks[0]:
+        for rank in self._door.ranks:
+            if rank > self._door.ranks[0]:
                 n_free -= self._max_open // 4  # what comes on a livelier lane finds room
             while n_free > 0 and (turn := self._turns[rank].take(now_s=self._clock(), n_free=n_free)) is not None:
                 piece = turn.item
+                self._not_waiting(piece)
                 if piece.origin.withdrawn:
                     self._turns[rank].end(turn, actual_s=0.0)
                     continue
                 piece.turn = turn
                 self._taken[piece.ticket] = piece
-                queued_at = piece.origin.record.timestamp_s
+                queued_at = piece.origin.announced_s
                 return delivery.Delivery(
                     piece.work, piece.event, 1, 0, queued_at=queued_at, ticket=piece.ticket, rank=rank
                 )
@@ -159,6 +153,7 @@ class Backlog:
         piece = self._taken.pop(taken.ticket)
         self._end_turn(piece, 0.0)
         if not piece.origin.withdrawn:
+            self._n_waiting[piece.origin.partition, piece.event.tenant] += 1
             asyncio.get_running_loop().call_later(delay_s, self._line_up, piece)
 
     def note_audio(self, ticket: int, audio_s: float) -> None:
@@ -178,71 +173,55 @@ class Backlog:
         return len({name for one in self._turns.values() for name in one.throttled()})
 
     async def _enter(self, record: polling.Record) -> None:
-        binding = self._bindings[record.place.topic]
-        try:
-            reading = sources.read(record.value, record.headers, templates=binding.templates)
-            self._check_tenants(reading.ready, binding)
-        except errors.ContractError as exc:
-            await self._bury_until_taken(record, outcomes.Reason.INVALID_EVENT, str(exc))
+        origin = _Open(record)
+        self._by_place[record.place] = origin
+        self._n_ahead[origin.partition] += 1
+        read = await self._door.read(record)
+        if isinstance(read, entrance.Park) and self._door.is_parked(record):
+            read = await self._hold(origin, read)
+        if isinstance(read, entrance.Park):
+            await self._door.park(record, read.why)
+        if not isinstance(read, entrance.Work):
+            self._leave(origin)
             return
-        except errors.RejectedError as exc:
-            await self._bury_until_taken(record, exc.reason, str(exc))
+        mine = collections.Counter((origin.partition, event.tenant) for event in read.ready)
+        over = [tenant for (at, tenant), n in mine.items() if self._is_over_share(at, tenant, n)]
+        if over and not self._door.is_deferred(record):
+            await self._door.defer(record, over[0])
+            self._leave(origin)
             return
-        for why in reading.skipped:
-            self._observe.add(metrics.SOURCE_SKIPPED, why=why)
-        if not reading.ready:
-            self._finished(record.place)
-            return
-        origin = self._by_place[record.place] = _Open(record, len(reading.ready))
-        for event in reading.ready:
-            async with self._resolving:
-                version = event.version or await self._resolve(event, origin)
+        origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s
+        self._n_waiting += mine
+        for event in read.ready:
+            known = await self._door.resolve(event, is_wanted=lambda: not origin.withdrawn)
+            assert known.version is not None
             self._tickets += 1
-            work = identity.Work(event.recording, version, event.generation)
-            self._line_up(_Piece(self._tickets, work, event.model_copy(update={"version": version}), origin))
+            work = identity.Work(known.recording, known.version, known.generation)
+            self._line_up(_Piece(self._tickets, work, known, origin))
 
-    def _check_tenants(self, ready: Sequence[events.RecordingReady], binding: Binding) -> None:
-        if binding.tenants is None:
-            return
-        for event in ready:
-            if event.tenant not in binding.tenants:
-                raise errors.RejectedError(
-                    f"tenant {event.tenant!r} may not be named on this topic", reason=outcomes.Reason.FORBIDDEN_SOURCE
-                )
+    def _is_over_share(self, at: polling.Partition, tenant: str, n_more: int) -> bool:
+        n_waiting = self._n_waiting[at, tenant]
+        return n_waiting > 0 and parking.is_over_share(n_waiting + n_more - 1, self._n_ahead[at], self._max_ahead)
 
-    async def _resolve(self, event: events.RecordingReady, origin: _Open) -> str:
-        while not origin.withdrawn:
-            try:
-                return await self._version_of(event)
-            except errors.RejectedError:
-                return "none"  # fetching will say the same, and that is the outcome
-            except errors.TransientError as exc:
-                await asyncio.sleep(exc.retry_after_s)
-        return "none"
-
-    async def _bury_until_taken(self, record: polling.Record, reason: outcomes.Reason, message: str) -> None:
-        """Write a dead letter, however long that takes: only then is the record finished."""
-        delay_s = 1.0
-        while True:
-            try:
-                await self._bury(record, reason, message)
-                break
-            except errors.TransientError as exc:
-                log.warning("dead letter not taken", extra={"reason": exc.reason})
-                await asyncio.sleep(delay_s)
-                delay_s = min(60.0, delay_s * 2)
-        self._observe.add(metrics.DEAD_LETTERS, reason=reason)
-        self._finished(record.place)
+    async def _hold(
+        self, origin: _Open, read: entrance.Work | entrance.Park | entrance.Nothing
+    ) -> entrance.Work | entrance.Park | entrance.Nothing:
+        """Look again until a parked record can be taken, or it has been held long enough."""
+        until_s = self._clock() + _KEEP_PARKED_S
+        while isinstance(read, entrance.Park) and self._clock() < until_s and not origin.withdrawn:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            read = await self._door.read(origin.record)
+        # Whoever has the partition now holds it too.
+        return entrance.Nothing() if origin.withdrawn else read
 
     def _line_up(self, piece: _Piece) -> None:
         event = piece.event
         deadline = event.deadline.timestamp() if event.deadline is not None else fairness.LAST
-        rank = self._bindings[piece.origin.record.place.topic].rank
-        self._turns[rank].add(
+        self._turns[piece.origin.rank].add(
             event.tenant,
             piece,
             estimate_s=self._estimate_s(event),
-            opened=piece.origin.record.timestamp_s,
+            opened=piece.origin.announced_s,
             deadline=deadline,
         )
         self._arrived.set()
@@ -254,8 +233,7 @@ class Backlog:
 
     def _end_turn(self, piece: _Piece, actual_s: float | None) -> None:
         assert piece.turn is not None
-        rank = self._bindings[piece.origin.record.place.topic].rank
-        self._turns[rank].end(piece.turn, actual_s=actual_s)
+        self._turns[piece.origin.rank].end(piece.turn, actual_s=actual_s)
         piece.turn = None
         for one in self._turns.values():
             one.make_room()
@@ -264,5 +242,20 @@ class Backlog:
     def _one_less(self, origin: _Open) -> None:
         origin.left -= 1
         if origin.left == 0:
-            self._by_place.pop(origin.record.place, None)
+            self._leave(origin)
+
+    def _leave(self, origin: _Open) -> None:
+        """Count a record as finished."""
+        if not origin.withdrawn:
+            self._forget(origin)
             self._finished(origin.record.place)
+
+    def _forget(self, origin: _Open) -> None:
+        del self._by_place[origin.record.place]
+        self._n_ahead[origin.partition] -= 1
+
+    def _not_waiting(self, piece: _Piece) -> None:
+        mine = piece.origin.partition, piece.event.tenant
+        self._n_waiting[mine] -= 1
+        if not self._n_waiting[mine]:
+            del self._n_waiting[mine]

@@ -8,6 +8,7 @@ share the state below under one lock that is held for microseconds.
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -188,6 +189,12 @@ class Poller:
         with self._lock:
             since = [one.waits_since for one in self._assigned.values() if one.waits_since is not None]
         return self._clock() - min(since) if since else 0.0
+
+    def n_paused(self) -> dict[str, int]:
+        """Return how many partitions of each topic are not read on, since too much of them is unfinished."""
+        with self._lock:
+            paused = collections.Counter(topic for (topic, _), one in self._assigned.items() if one.is_paused)
+        return {topic: paused[topic] for topic in self._topics}
 
     def _run(self) -> None:
         import kafka

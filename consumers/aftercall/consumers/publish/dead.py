@@ -1,4 +1,4 @@
-"""Records that announce nothing that could be taken: kept on a topic of their own, as they came, with the reason."""
+"""Records that go to another topic as they came: dead letters with their reason, and what is put aside."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ class DeadLetters:
         origin = f"{place.topic}/{place.partition}/{place.offset}".encode()
         headers = (*record.headers, (REASON, reason.encode()), (MESSAGE, message.encode()), (ORIGIN, origin))
         await self._producer.send(self._topic, record.value or b"", key=origin, headers=headers)
+
+
+async def put_aside(
+    producer: kafka.Producer, topic: str, record: polling.Record, key: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    """Append a record to another topic under new headers; return once that is acknowledged."""
+    await producer.send(topic, record.value or b"", key=key, headers=tuple(headers))

@@ -1,0 +1,173 @@
+"""What becomes of a record that was read: work, a dead letter, something put aside, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aftercall.consumers import observer
+from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.intake import parking, sources
+from aftercall.contracts import errors, events, metrics, outcomes
+
+log = logging.getLogger(__name__)
+
+_RESOLVING = 16
+_LONGEST_DELAY_S = 60.0
+OVER_SHARE, NEWER_SCHEMA, UNKNOWN_TENANT, UNKNOWN_TOPIC = (
+    "over_share",
+    "newer_schema",
+    "unknown_tenant",
+    "unknown_topic",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Binding:
+    """What a topic may announce: whose recordings, and how the keys of its buckets are read. No tenants: anybody's."""
+
+    tenants: frozenset[str] | None
+    templates: tuple[sources.KeyTemplate, ...]
+    rank: int = 0
+    """Topics of a lower rank are served first: live before bulk."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Work:
+    """What the record announces may be worked on."""
+
+    ready: tuple[events.RecordingReady, ...]
+    rank: int
+    announced_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Park:
+    """It cannot be taken yet; the reason is a word of a bounded set."""
+
+    why: str
+
+
+class Nothing:
+    """It announces nothing, or is among the dead letters now."""
+
+
+class Entrance:
+    """Reads records. `bury(record, reason, message)` puts one durably among the dead letters.
+
+    `put_aside(topic, record, key, headers)` appends one to another topic, durably too. Both raise
+    `errors.TransientError`, and are called until they do not.
+    """
+
+    def __init__(
+        self,
+        bindings: Mapping[str, Binding],
+        *,
+        deferred_topic: str,
+        parked_topic: str,
+        is_known: Callable[[str], bool],
+        version_of: Callable[[events.RecordingReady], Awaitable[str]],
+        bury: Callable[[polling.Record, outcomes.Reason, str], Awaitable[None]],
+        put_aside: Callable[[str, polling.Record, bytes | None, list[tuple[str, bytes]]], Awaitable[None]],
+        observe: observer.Observer,
+    ) -> None:
+        self.ranks = sorted({binding.rank for binding in bindings.values()})
+        self._bindings = bindings
+        self._deferred_topic = deferred_topic
+        self._parked_topic = parked_topic
+        self._is_known = is_known
+        self._version_of = version_of
+        self._bury = bury
+        self._put_aside = put_aside
+        self._observe = observe
+        self._resolving = asyncio.Semaphore(_RESOLVING)
+
+    async def read(self, record: polling.Record) -> Work | Park | Nothing:
+        """Read a record as of now: tenants and topics that it names may be unknown today and known tomorrow."""
+        try:
+            origin = self._origin(record)
+            binding = self._bindings.get(origin.topic)
+            if binding is None:
+                return Park(UNKNOWN_TOPIC)
+            reading = sources.read(record.value, record.headers, templates=binding.templates)
+            _check_tenants(reading.ready, binding)
+        except sources.NewerSchemaError:
+            return Park(NEWER_SCHEMA)
+        except errors.ContractError as exc:
+            return await self._buried(record, outcomes.Reason.INVALID_EVENT, str(exc))
+        except errors.RejectedError as exc:
+            return await self._buried(record, exc.reason, str(exc))
+        if not all(self._is_known(event.tenant) for event in reading.ready):
+            return Park(UNKNOWN_TENANT)
+        for why in reading.skipped:
+            self._observe.add(metrics.SOURCE_SKIPPED, why=why)
+        return Work(reading.ready, binding.rank, origin.announced_s) if reading.ready else Nothing()
+
+    def is_deferred(self, record: polling.Record) -> bool:
+        """Say whether a record has been put aside already: then it is not put aside for its tenant's share again."""
+        return record.place.topic in {self._deferred_topic, self._parked_topic}
+
+    def is_parked(self, record: polling.Record) -> bool:
+        """Say whether a record is one that could not be taken when it was read last."""
+        return record.place.topic == self._parked_topic
+
+    async def defer(self, record: polling.Record, tenant: str) -> None:
+        """Put a record aside until its tenant's share allows it."""
+        await self._aside(self._deferred_topic, record, tenant.encode(), OVER_SHARE)
+
+    async def park(self, record: polling.Record, why: str) -> None:
+        """Put a record aside until it can be taken; one that lies there already goes to the end."""
+        await self._aside(self._parked_topic, record, record.key, why)
+
+    async def resolve(self, event: events.RecordingReady, *, is_wanted: Callable[[], bool]) -> events.RecordingReady:
+        """Return an event that names its recording's version: what lies there now, where it names none."""
+        if event.version is not None:
+            return event
+        version = "none"
+        async with self._resolving:
+            while is_wanted():
+                try:
+                    version = await self._version_of(event)
+                    break
+                except errors.RejectedError:
+                    break  # fetching will say the same, and that is the outcome
+                except errors.TransientError as exc:
+                    await asyncio.sleep(exc.retry_after_s)
+        return event.model_copy(update={"version": version})
+
+    def _origin(self, record: polling.Record) -> parking.Origin:
+        if self.is_deferred(record):
+            return parking.origin_of(record.headers)
+        return parking.Origin(record.place.topic, record.timestamp_s)
+
+    async def _aside(self, topic: str, record: polling.Record, key: bytes | None, why: str) -> None:
+        headers = parking.wrap(record.headers, self._origin(record), why)
+        await _until_taken(lambda: self._put_aside(topic, record, key, headers), "record not put aside")
+        self._observe.add(metrics.PARKED, why=why)
+
+    async def _buried(self, record: polling.Record, reason: outcomes.Reason, message: str) -> Nothing:
+        await _until_taken(lambda: self._bury(record, reason, message), "dead letter not taken")
+        self._observe.add(metrics.DEAD_LETTERS, reason=reason)
+        return Nothing()
+
+
+def _check_tenants(ready: tuple[events.RecordingReady, ...], binding: Binding) -> None:
+    for event in ready:
+        if binding.tenants is not None and event.tenant not in binding.tenants:
+            raise errors.RejectedError(
+                f"tenant {event.tenant!r} may not be named on this topic", reason=outcomes.Reason.FORBIDDEN_SOURCE
+            )
+
+
+async def _until_taken(write: Callable[[], Awaitable[None]], what: str) -> None:
+    """Write durably, however long that takes: only then is the record finished."""
+    delay_s = 1.0
+    while True:
+        try:
+            return await write()
+        except errors.TransientError as exc:
+            log.warning(what, extra={"reason": exc.reason})
+            await asyncio.sleep(delay_s)
+            delay_s = min(_LONGEST_DELAY_S, delay_s * 2)

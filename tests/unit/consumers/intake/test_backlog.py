@@ -1,0 +1,221 @@
+"""The backlog: what is put aside, what is taken and in which order, and when a record counts as finished."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import typing
+
+import doubles
+import pytest
+
+from aftercall.consumers import observer
+from aftercall.consumers.intake import backlog, delivery, entrance, kafka, parking, turns
+from aftercall.contracts import errors, events, outcomes
+
+
+class Rig:
+    """A backlog with its edges in lists."""
+
+    def __init__(self, *, max_open: int = 100, max_ahead: int = 12, terms: turns.Terms | None = None) -> None:
+        self.aside: list[tuple[str, kafka.Record, list[tuple[str, bytes]]]] = []
+        self.buried: list[outcomes.Reason] = []
+        self.finished: list[int] = []
+        self.known = {"big", "small", "acme"}
+        self.failures = 0
+        self._offsets = iter(range(10**6))
+        bindings = {
+            "live": entrance.Binding(None, ()),
+            "bulk": entrance.Binding(None, (), 1),
+            "acme-only": entrance.Binding(frozenset({"acme"}), ()),
+        }
+        self.door = entrance.Entrance(
+            bindings,
+            deferred_topic="deferred",
+            parked_topic="parked",
+            is_known=lambda tenant: tenant in self.known,
+            version_of=self._version_of,
+            bury=self._bury,
+            put_aside=self._put_aside,
+            observe=observer.Unobserved(),
+        )
+        self.backlog = backlog.Backlog(
+            self.door,
+            max_open=max_open,
+            max_ahead=max_ahead,
+            terms_of=lambda _: terms or turns.Terms(),
+            finished=lambda place: self.finished.append(place.offset),
+        )
+
+    async def _version_of(self, event: events.RecordingReady) -> str:
+        return "resolved"
+
+    async def _bury(self, record: kafka.Record, reason: outcomes.Reason, message: str) -> None:
+        self.buried.append(reason)
+
+    async def _put_aside(
+        self, topic: str, record: kafka.Record, key: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise errors.TransientError("down", reason=outcomes.Reason.BROKER_UNAVAILABLE)
+        self.aside.append((topic, record, headers))
+
+    def record(self, tenant: str, *, topic: str = "live", at_s: float = 0.0, **fields: typing.Any) -> kafka.Record:
+        """Build a record that announces a recording."""
+        offset = next(self._offsets)
+        data = doubles.event(f"c{offset}", tenant).model_dump(mode="json", exclude_none=True)
+        value = {"specversion": "1.0", "id": str(offset), "source": "t", "type": events.RECORDING_READY, "data": data}
+        place = kafka.Place(topic, 0, offset, 1)
+        return kafka.Record(place, b"k", json.dumps(value | fields).encode(), (), at_s)
+
+    async def arrive(self, *records: kafka.Record) -> None:
+        """Let records arrive, and their reading settle."""
+        self.backlog.arrive(records)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def take(self) -> delivery.Delivery:
+        """Take what is there."""
+        taken = await self.backlog.take()
+        assert taken is not None
+        return taken
+
+
+async def test_what_is_over_its_tenants_share_is_put_aside_and_others_are_not() -> None:
+    """Of a window of 12 one tenant gets 4; whoever comes then finds room, and the partition is never full."""
+    rig = Rig()
+    await rig.arrive(*(rig.record("big") for _ in range(50)))
+    await rig.arrive(*(rig.record("small") for _ in range(3)))
+
+    assert 4 <= rig.backlog.n_waiting <= 8
+    assert {"deferred"} == {topic for topic, _, _ in rig.aside}
+    assert [b"big"] * 46 == [
+        record.value and json.loads(record.value)["data"]["tenant"].encode() for _, record, _ in rig.aside[:46]
+    ]
+    assert len(rig.aside) == len(rig.finished)
+    served = {(await rig.take()).event.tenant for _ in range(rig.backlog.n_waiting)}
+    assert {"big", "small"} == served
+
+
+async def test_what_was_put_aside_comes_back_as_old_as_it_is() -> None:
+    """It keeps its lane and its age, and is not put aside again, whatever else waits."""
+    rig = Rig()
+    await rig.arrive(*(rig.record("big", at_s=50.0) for _ in range(4)))
+    old = rig.record("big", topic="live", at_s=7.0)
+    headers = parking.wrap(old.headers, parking.Origin("live", 7.0), "over_share")
+    await rig.arrive(kafka.Record(kafka.Place("deferred", 0, 1, 1), b"big", old.value, tuple(headers), 99.0))
+
+    assert (7.0, 0) == ((taken := await rig.take()).queued_at, taken.rank)
+    assert [] == rig.aside
+
+
+async def test_a_record_is_finished_only_once_it_lies_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that does not take it is asked again."""
+    rig = Rig(max_ahead=1)
+    rig.failures = 2
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def instead(delay_s: float) -> None:
+        slept.append(delay_s)
+        assert not delay_s or [] == rig.finished
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", instead)
+    await rig.arrive(rig.record("big"), rig.record("big"))
+
+    assert ([1], [1.0, 2.0]) == (rig.finished, [each for each in slept if each])
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"type": "io.aftercall.recording.ready.v2"}, entrance.NEWER_SCHEMA),
+        ({"tenant": "new"}, entrance.UNKNOWN_TENANT),
+    ],
+)
+async def test_what_cannot_be_taken_yet_is_parked(fields: dict[str, str], why: str) -> None:
+    """With its reason; it is neither lost nor dead."""
+    rig = Rig()
+    await rig.arrive(rig.record(fields.pop("tenant", "acme"), **fields))
+
+    ((topic, _, headers),) = rig.aside
+    assert ("parked", why.encode()) == (topic, dict(headers)[parking.WHY])
+    assert ([], [0]) == (rig.buried, rig.finished)
+
+
+async def test_what_is_parked_is_taken_once_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at again from time to time; until then its offset is not finished."""
+    monkeypatch.setattr(backlog, "_LOOK_AGAIN_S", 0.01)
+    rig = Rig()
+    record = rig.record("new")
+    headers = parking.wrap((), parking.Origin("live", 5.0), entrance.UNKNOWN_TENANT)
+    await rig.arrive(kafka.Record(kafka.Place("parked", 0, 3, 1), b"", record.value, tuple(headers), 9.0))
+    await asyncio.sleep(0.03)
+    assert ([], 0) == (rig.finished, rig.backlog.n_waiting)
+    rig.known.add("new")
+    await asyncio.sleep(0.03)
+
+    assert "new" == (await rig.take()).event.tenant
+
+
+async def test_what_is_parked_too_long_goes_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what stands behind it is seen, and retention does not delete it."""
+    monkeypatch.setattr(backlog, "_LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(backlog, "_KEEP_PARKED_S", 0.02)
+    rig = Rig()
+    headers = parking.wrap((), parking.Origin("live", 5.0), entrance.UNKNOWN_TENANT)
+    value = rig.record("new").value
+    await rig.arrive(kafka.Record(kafka.Place("parked", 0, 3, 1), b"", value, tuple(headers), 9.0))
+    await asyncio.sleep(0.1)
+
+    ((topic, _, kept),) = rig.aside
+    assert ("parked", parking.Origin("live", 5.0), [3]) == (topic, parking.origin_of(kept), rig.finished)
+
+
+async def test_a_topic_is_held_to_its_tenants() -> None:
+    """A claim beyond that is a dead letter."""
+    rig = Rig()
+    await rig.arrive(rig.record("big", topic="acme-only"), rig.record("acme", topic="acme-only"))
+
+    assert ([outcomes.Reason.FORBIDDEN_SOURCE], 1) == (rig.buried, rig.backlog.n_waiting)
+
+
+async def test_bulk_leaves_room_for_what_comes_live() -> None:
+    """A quarter of the places; and live goes first wherever both wait."""
+    rig = Rig(max_open=8, max_ahead=100)
+    await rig.arrive(*(rig.record(f"{'big' if at % 2 else 'small'}", topic="bulk") for at in range(20)))
+    taken = []
+    while (one := await rig.backlog.take()) is not None:
+        taken.append(one)
+    assert 4 <= len(taken) <= 6
+    await rig.arrive(rig.record("acme"))
+
+    assert "acme" == (await rig.take()).event.tenant
+
+
+async def test_what_waits_of_a_lost_partition_is_not_given_out() -> None:
+    """Another consumer has it now, and its offsets are that one's to finish."""
+    rig = Rig()
+    await rig.arrive(rig.record("acme"), rig.record("acme"))
+    open_one = await rig.take()
+    rig.backlog.withdraw([("live", 0)])
+
+    assert await rig.backlog.take() is None
+    await rig.backlog.finish(open_one, _outcome())
+    assert [] == rig.finished
+
+
+def _outcome() -> outcomes.Outcome:
+    return outcomes.Outcome(
+        kind=outcomes.Kind.REJECTED,
+        reason=outcomes.Reason.NOT_AUDIO,
+        tenant="acme",
+        call_id="c",
+        recording_id="c",
+        version="v1",
+        generation=1,
+        transcription_id="t",
+        decided_at=doubles.NOW,
+    )
