@@ -102,6 +102,7 @@ class Pod:
             max_ahead=kafka.max_open_records,
             terms_of=self.tenants.terms,
             finished=lambda place: self.poller.finish(place),
+            leaving=lambda place: self.poller.leave(place),
         )
         self.poller = polling.into_loop(
             self.backlog,

@@ -55,7 +55,8 @@ class _Piece:
 class Backlog:
     """Takes records from a poller, and gives out work in turn.
 
-    Of each partition `max_ahead` records are read ahead; `finished(place)` tells the poller of one that has ended.
+    Of each partition `max_ahead` records are read ahead; `finished(place)` tells the poller of one that has ended, and
+    `leaving(place)` of one that is being put aside and fills no place meanwhile.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Backlog:
         max_ahead: int,
         terms_of: Callable[[str], turns.Terms],
         finished: Callable[[polling.Place], None],
+        leaving: Callable[[polling.Place], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._door = door
@@ -73,6 +75,7 @@ class Backlog:
         self._max_ahead = max_ahead
         self._turns = {rank: turns.Turns[_Piece](terms_of) for rank in door.ranks}
         self._finished = finished
+        self._leaving = leaving
         self._clock = clock
         self._arrived = asyncio.Event()
         self._tickets = 0
@@ -187,7 +190,10 @@ class Backlog:
         mine = collections.Counter((origin.partition, event.tenant) for event in read.ready)
         over = [tenant for (at, tenant), n in mine.items() if self._is_over_share(at, tenant, n)]
         if over and not self._door.is_deferred(record):
+            self._n_ahead[origin.partition] -= 1
+            self._leaving(record.place)
             await self._door.defer(record, over[0])
+            self._n_ahead[origin.partition] += 1
             self._leave(origin)
             return
         origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s

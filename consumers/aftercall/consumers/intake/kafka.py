@@ -62,13 +62,14 @@ class Bounds:
 
 @dataclasses.dataclass(slots=True)
 class _Assigned:
-    """An assigned partition; `sizes` holds the bytes of its open records."""
+    """An assigned partition; `sizes` holds the bytes of its open records, `leaving` those that will not wait here."""
 
     epoch: int
     tracked: offsets.PartitionOffsets
     committed: offsets.Commit
     sizes: dict[int, int] = dataclasses.field(default_factory=dict)
     open_bytes: int = 0
+    leaving: set[int] = dataclasses.field(default_factory=set)
     is_paused: bool = False
     waits_since: float | None = None
 
@@ -146,7 +147,11 @@ class Poller:
             "max_poll_interval_ms": int(max_poll_interval_s * 1000),
             "session_timeout_ms": int(session_timeout_s * 1000),
             "heartbeat_interval_ms": int(session_timeout_s * 1000 / 10),
-            "max_poll_records": 100,
+            # A poll must return all that was fetched: kafka-python (3.0.12) sets records that are left over aside when
+            # their partition is paused, and does not bring them back while no other fetch ends (the partition stands
+            # still for ever). What a poll may return is bounded by what is fetched instead, 64 KiB of each partition.
+            "max_poll_records": 10**9,
+            "max_partition_fetch_bytes": 64 * 1024,
         }
         self._lock = threading.Lock()
         self._assigned: dict[Partition, _Assigned] = {}
@@ -183,6 +188,14 @@ class Poller:
             if assigned is not None and assigned.epoch == place.epoch:
                 assigned.tracked.finish(place.offset)
                 assigned.open_bytes -= assigned.sizes.pop(place.offset, 0)
+                assigned.leaving.discard(place.offset)
+
+    def leave(self, place: Place) -> None:
+        """Note that a record is on its way elsewhere: what is read ahead may be one more, its bytes still counting."""
+        with self._lock:
+            assigned = self._assigned.get((place.topic, place.partition))
+            if assigned is not None and assigned.epoch == place.epoch and place.offset in assigned.sizes:
+                assigned.leaving.add(place.offset)
 
     def oldest_unfinished_age_s(self) -> float:
         """Return how long the most stuck partition has stood at its lowest unfinished offset; 0 where none waits."""
@@ -233,6 +246,8 @@ class Poller:
         self._last_poll_s = self._clock()
         owned = {(at.topic, at.partition) for at in consumer.assignment()}
         self._drop([at for at in self._assigned if at not in owned])
+        # Before the new ones count: those that will not wait here get one more poll to leave.
+        self._pause_and_resume(consumer)
         for at, raw in polled.items():
             if (at.topic, at.partition) not in owned:
                 continue  # lost since: whoever has it now reads them again
@@ -248,7 +263,6 @@ class Poller:
                         fresh.append(record)
             if fresh:
                 self._deliver(fresh)
-        self._pause_and_resume(consumer)
         self._commit(consumer)
 
     def _assignment(self, consumer: kafka.KafkaConsumer, at: Partition) -> _Assigned:
@@ -273,7 +287,7 @@ class Poller:
         with self._lock:
             for at, assigned in self._assigned.items():
                 share = max(
-                    assigned.tracked.n_open / bounds.max_open_offsets,
+                    (assigned.tracked.n_open - len(assigned.leaving)) / bounds.max_open_offsets,
                     assigned.open_bytes / bounds.max_open_bytes,
                     len(assigned.committed.metadata) / offsets.PAUSE_AT_CHARS,
                 )

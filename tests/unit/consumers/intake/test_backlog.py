@@ -45,6 +45,7 @@ class Rig:
             max_ahead=max_ahead,
             terms_of=lambda _: terms or turns.Terms(),
             finished=lambda place: self.finished.append(place.offset),
+            leaving=lambda place: None,
         )
 
     async def _version_of(self, event: events.RecordingReady) -> str:
