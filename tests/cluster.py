@@ -66,8 +66,16 @@ class Cluster:
 
     def create(self, *, partitions: int = 4) -> None:
         """Create the topics and the buckets."""
+        self.create_topics(partitions)
+        self.create_buckets()
+
+    def create_topics(self, partitions: int = 4) -> None:
+        """Create the topics."""
         asides = {self.deferred: 2, self.parked: 1, self.dead: 1}
         self.kafka.create_topics({self.recordings: partitions, self.transcripts: 2, **asides})
+
+    def create_buckets(self) -> None:
+        """Create the buckets."""
         self.s3.create_bucket(self.inbox)
         self.s3.create_bucket(self.outbox)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import consume, demo, doctor, publish, relay, schema, status, transcribe, up
+from aftercall.cli import consume, delete, demo, doctor, publish, relay, schema, status, transcribe, up
 from aftercall.contracts import errors
 
 EXIT_FAILED = 1
@@ -33,6 +33,7 @@ app.command()(consume.consume)
 app.command()(relay.relay)
 app.command()(publish.publish)
 app.command()(status.status)
+app.command()(delete.delete)
 app.command()(doctor.doctor)
 app.command()(schema.schema)
 app.command()(demo.demo)

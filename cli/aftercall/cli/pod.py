@@ -21,7 +21,7 @@ from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, objects, outcome
 from aftercall.consumers.publish import kafka as producing
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import events, metrics, reports, settings, transcript, windows
+from aftercall.contracts import events, metrics, outcomes, reports, settings, transcript, windows
 from aftercall.serve import backends
 
 if typing.TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Pod:
         client = broker.client(configured.kafka, name=self.owner)
         self.producer = producing.Producer(client)
         self.publisher = outcome.Publisher(
-            self.store, producing.KafkaTopic(self.producer, configured.kafka.transcripts_topic)
+            self.store,
+            producing.KafkaTopic(self.producer, configured.kafka.transcripts_topic),
+            on_conflict=self._note_conflict,
         )
         self.claims = claimed.Claims(self.store, owner=self.owner, lease_s=configured.store.claim_lease_s)
         self.tenants = tenants.Tenants(configured, self.observe)
@@ -184,6 +186,10 @@ class Pod:
         return attempt.Attempts(
             jobs.run, self.claims, self.publisher, max_strikes=self.settings.intake.max_strikes, now=local.utc_now
         )
+
+    def _note_conflict(self, decided: outcomes.Outcome) -> None:
+        self.observe.add(metrics.CONFLICTS)
+        log.error("another recording under the same identity", extra={"transcription_id": decided.transcription_id})
 
     async def _version_of(self, event: events.RecordingReady) -> str:
         return await self.fetcher.version_of(event.recording_uri, tenant=event.tenant)

@@ -83,6 +83,9 @@ class Job:
         if decided is not None:
             await self._publisher.announce(decided)
             return Ended(decided, repeated=True)
+        if await self._publisher.is_deleted(taken.work.recording):
+            message = "the recording was deleted, and does not come back"
+            return Ended(await self._fail(taken, outcomes.Kind.REJECTED, outcomes.Reason.DELETED, message))
         try:
             made = await self._transcribe(taken)
         except errors.PermanentError as exc:

@@ -7,6 +7,7 @@ callbacks) become the same `RecordingReady`.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from aftercall.contracts import documents, errors, identity, outcomes
 RECORDING_READY = "io.aftercall.recording.ready.v1"
 TRANSCRIPT_READY = "io.aftercall.transcript.ready.v1"
 TRANSCRIPT_FAILED = "io.aftercall.transcript.failed.v1"
+RECORDING_DELETED = "io.aftercall.recording.deleted.v1"
 
 
 _LENGTH = pydantic.Field(min_length=1, max_length=identity.MAX_ID_CHARS)
@@ -135,11 +137,23 @@ class TranscriptFailed(pydantic.BaseModel):
     decided_at: datetime.datetime
 
 
-Data = RecordingReady | TranscriptReady | TranscriptFailed
-_MODELS: dict[str, type[RecordingReady] | type[TranscriptReady] | type[TranscriptFailed]] = {
+class RecordingDeleted(pydantic.BaseModel):
+    """A recording's transcripts were deleted on purpose; whoever holds copies of them is to delete them too."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="allow")
+
+    tenant: TenantId
+    call_id: CallId
+    recording_id: RecordingId
+    deleted_at: datetime.datetime
+
+
+Data = RecordingReady | TranscriptReady | TranscriptFailed | RecordingDeleted
+_MODELS: dict[str, type[Data]] = {
     RECORDING_READY: RecordingReady,
     TRANSCRIPT_READY: TranscriptReady,
     TRANSCRIPT_FAILED: TranscriptFailed,
+    RECORDING_DELETED: RecordingDeleted,
 }
 
 
@@ -207,4 +221,17 @@ def decided(data: TranscriptReady | TranscriptFailed, *, source: str) -> Event:
     kind = TRANSCRIPT_READY if isinstance(data, TranscriptReady) else TRANSCRIPT_FAILED
     return Event(
         id=data.transcription_id, source=source, type=kind, time=data.decided_at, subject=data.recording_id, data=data
+    )
+
+
+def deleted(data: RecordingDeleted, *, source: str) -> Event:
+    """Wrap the news of a deletion; the id is the same however often it is told."""
+    parts = json.dumps([data.tenant, data.recording_id, "deleted"])
+    return Event(
+        id="del_" + hashlib.sha256(parts.encode()).hexdigest()[:32],
+        source=source,
+        type=RECORDING_DELETED,
+        time=data.deleted_at,
+        subject=data.recording_id,
+        data=data,
     )

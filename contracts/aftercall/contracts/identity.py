@@ -87,9 +87,14 @@ class Recording:
         """The prefix under which every outcome of this recording lies."""
         return f"outcomes/{self.prefix}/"
 
+    @property
+    def transcripts_prefix(self) -> str:
+        """The prefix under which every transcript of this recording lies, except the copy for people."""
+        return f"transcripts/{self.prefix}/"
+
     def transcript_key(self, sha256: str) -> str:
         """Where a transcript document of this content lies."""
-        return f"transcripts/{self.prefix}/{sha256}.json"
+        return f"{self.transcripts_prefix}{sha256}.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -104,6 +109,15 @@ class Work:
     def outcome_key(self) -> str:
         """The create-only object that decides this generation."""
         return f"outcomes/{self.recording.prefix}/{key_part(self.version)}/{self.generation}.json"
+
+    def quarantine_key(self, sha256: str) -> str:
+        """Where a transcript is kept whose recording was another than the one that decided this generation."""
+        return f"quarantine/{self.recording.prefix}/{key_part(self.version)}/{self.generation}/{sha256}.json"
+
+    @property
+    def checkpoints_prefix(self) -> str:
+        """The prefix under which lies what was heard so far of a long recording."""
+        return f"checkpoints/{self.recording.prefix}/{key_part(self.version)}/{self.generation}/"
 
     @property
     def claims_prefix(self) -> str:

@@ -45,6 +45,11 @@ REPEATS = Metric(
 RETRIES = Metric(
     "aftercall_consumer_retries_total", Kind.COUNTER, "Attempts that ended without an outcome, by reason.", ("reason",)
 )
+CONFLICTS = Metric(
+    "aftercall_consumer_conflicts_total",
+    Kind.COUNTER,
+    "Transcripts put in quarantine: another recording was decided under the same identity. Each wants a look.",
+)
 STAGE_SECONDS = Metric(
     "aftercall_consumer_stage_seconds", Kind.HISTOGRAM, "Wall time of one stage of one job.", ("stage",), _LATENCY_S
 )

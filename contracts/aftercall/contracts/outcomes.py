@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     NOT_FOUND = "not_found"
     FORBIDDEN_SOURCE = "forbidden_source"
     CHANGED = "changed"
+    DELETED = "deleted"
     # The request.
     UNKNOWN_LANGUAGE = "unknown_language"
     UNSUPPORTED_OPTION = "unsupported_option"

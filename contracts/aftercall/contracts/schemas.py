@@ -22,6 +22,7 @@ _DOCUMENTS: dict[str, type[pydantic.BaseModel]] = {
     "recording-ready": events.RecordingReady,
     "transcript-ready": events.TranscriptReady,
     "transcript-failed": events.TranscriptFailed,
+    "recording-deleted": events.RecordingDeleted,
     "transcript": transcript.Transcript,
     "outcome": outcomes.Outcome,
     "tombstone": outcomes.Tombstone,
@@ -32,6 +33,29 @@ _TYPES = {
     "recording-ready": events.RECORDING_READY,
     "transcript-ready": events.TRANSCRIPT_READY,
     "transcript-failed": events.TRANSCRIPT_FAILED,
+    "recording-deleted": events.RECORDING_DELETED,
+}
+_TRACE_HEADERS = {
+    "type": "object",
+    "properties": {"traceparent": {"type": "string", "description": "W3C trace context; the trace goes on from it"}},
+}
+_DEAD_LETTER = {
+    "name": "dead-letter",
+    "title": "A record as it came, with why it could not be taken",
+    "payload": {"type": "string", "description": "the record's value, byte for byte"},
+    "headers": {
+        "type": "object",
+        "description": "the record's own headers, and these",
+        "properties": {
+            "aftercall-reason": {"type": "string", "description": "a reason, as in outcomes"},
+            "aftercall-message": {"type": "string", "description": "what is wrong, field by field"},
+            "aftercall-origin": {"type": "string", "description": "topic/partition/offset"},
+        },
+        "required": ["aftercall-reason", "aftercall-message", "aftercall-origin"],
+    },
+    "bindings": {
+        "kafka": {"key": {"type": "string", "description": "topic/partition/offset"}, "bindingVersion": "0.5.0"}
+    },
 }
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "recording-ready": {
@@ -70,6 +94,12 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "message": "the recording is an empty file",
         "decided_at": "2026-03-01T09:41:09Z",
     },
+    "recording-deleted": {
+        "tenant": "acme",
+        "call_id": "6f1c2d",
+        "recording_id": "RE-17",
+        "deleted_at": "2026-04-01T08:00:00Z",
+    },
 }
 
 
@@ -105,7 +135,11 @@ def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI 3 document of the topics."""
     topics = {
         "recordings.ready": ("Recordings that are complete and may be fetched", ["recording-ready"]),
-        "transcripts.ready": ("How transcriptions ended", ["transcript-ready", "transcript-failed"]),
+        "transcripts.ready": (
+            "How transcriptions ended, and what was deleted since",
+            ["transcript-ready", "transcript-failed", "recording-deleted"],
+        ),
+        "recordings.dead": ("Records that announced nothing that could be taken, as they came", ["dead-letter"]),
     }
     channels, operations = {}, {}
     for topic, (title, names) in topics.items():
@@ -118,7 +152,7 @@ def asyncapi() -> dict[str, Any]:
         }
         action = "receive" if topic == "recordings.ready" else "send"
         operations[f"{action}_{channel}"] = {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
-    messages = {
+    messages: dict[str, Any] = {
         name: {
             "name": _TYPES[name],
             "contentType": "application/cloudevents+json",
@@ -126,11 +160,18 @@ def asyncapi() -> dict[str, Any]:
                 "schemaFormat": "application/schema+json;version=draft-2020-12",
                 "schema": {"$ref": f"schemas/{name}.json"},
             },
-            "bindings": {"kafka": {"key": {"type": "string", "description": "the tenant"}, "bindingVersion": "0.5.0"}},
+            "headers": _TRACE_HEADERS,
+            "bindings": {
+                "kafka": {
+                    "key": {"type": "string", "description": "tenant/recording_id"},
+                    "bindingVersion": "0.5.0",
+                }
+            },
             "examples": [{"payload": example}],
         }
         for name, example in examples().items()
     }
+    messages["dead-letter"] = _DEAD_LETTER
     return {
         "asyncapi": "3.0.0",
         "info": {

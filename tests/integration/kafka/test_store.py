@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import dataclasses
+import http.client
+import http.server
+import pathlib
+import random
+import socket
 import sys
+import threading
 import time
+from collections.abc import Iterator
 
+import doubles
+import obstore
 import pydantic
 import pytest
 from peers import s3
 
-from aftercall.consumers.publish import objects
-from aftercall.contracts import errors, sections
+from aftercall.consumers.publish import objects, outcome
+from aftercall.consumers.recording import fetch
+from aftercall.contracts import documents, errors, outcomes, sections
 
 
 @pytest.fixture
@@ -80,3 +92,158 @@ async def test_a_store_that_is_away_is_a_passing_trouble(store: s3.S3, names: st
         await asyncio.wait_for(objects.ObjectStore.s3(away, names).get("x"), 100)
     with pytest.raises(errors.TransientError):
         await objects.ObjectStore.s3(configured(store), f"{names}-missing").put("x", b"1")
+
+
+async def test_the_very_version_that_an_event_names_is_fetched(
+    store: s3.S3, names: str, tmp_path: pathlib.Path
+) -> None:
+    """What was written over it since is another recording's content, and is not taken for it."""
+    store.create_bucket(names)
+    lies = objects.open_bucket(configured(store), names)
+    etag = str(obstore.put(lies, "c 1.wav", b"first")["e_tag"]).strip('"')
+    fetcher = fetch.Fetcher(folders=[], max_size_bytes=100, sources={f"s3://{names}": fetch.Source(lies)})
+    uri = f"s3://{names}/c%201.wav"
+
+    fetched = await fetcher.fetch(uri, tmp_path / "a", tenant="acme", version=etag)
+    assert b"first" == fetched.path.read_bytes()
+    assert etag == await fetcher.version_of(uri, tenant="acme")
+    obstore.put(lies, "c 1.wav", b"second")
+    with pytest.raises(errors.RejectedError) as caught:
+        await fetcher.fetch(uri, tmp_path / "b", tenant="acme", version=etag)
+    assert outcomes.Reason.CHANGED is caught.value.reason
+    await fetcher.fetch(uri, tmp_path / "c", tenant="acme", version="a name of the upstream's own")
+
+
+@dataclasses.dataclass
+class Faulty:
+    """A proxy before the server that answers some requests itself, or loses the answer of what it passed on."""
+
+    endpoint: str
+    faults: list[str]
+
+
+@pytest.fixture
+def faulty(store: s3.S3) -> Iterator[Faulty]:
+    """Each request takes the next fault: `lost` (done, no answer), a status, `slow`, or nothing."""
+    found = Faulty("", [])
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = found.faults.pop(0) if found.faults else ""
+            if fault.isdigit():
+                self._answer(int(fault), b"<Error><Code>SlowDown</Code></Error>", {})
+                return
+            if fault == "slow":
+                time.sleep(1.0)
+            # The signature covers the host's name: it is passed on as it came.
+            there = http.client.HTTPConnection("127.0.0.1", store.port)
+            there.request(self.command, self.path, body, dict(self.headers.items()))
+            answer = there.getresponse()
+            said = answer.read()
+            if fault == "lost":
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self._answer(answer.status, said, dict(answer.getheaders()))
+
+        def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    found.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+_FAULTS = ("lost", "409", "503", "500", "429", "slow", "")
+_N_TRIALS = 40
+
+
+@pytest.mark.timeout(180)
+async def test_a_store_that_falters_changes_no_outcome(store: s3.S3, faulty: Faulty, names: str) -> None:
+    """Answers that are lost, conflicts, throttling: every generation is decided once, and told as it was decided."""
+    store.create_bucket(names)
+    clear = objects.ObjectStore.s3(configured(store), names)
+    through = objects.ObjectStore.s3(configured(store).model_copy(update={"endpoint": faulty.endpoint}), names)
+    rng = random.Random(5)
+    given = collections.Counter[str]()
+    n_retries = 0
+    for trial in range(_N_TRIALS):
+        work, news = doubles.taken(f"c{trial}").work, doubles.ListTopic()
+        publisher = outcome.Publisher(through, news)
+        faulty.faults[:] = [rng.choice(_FAULTS) for _ in range(8)]
+        given.update(faulty.faults)
+        for _ in range(20):
+            try:
+                made = doubles.made(f"c{trial}", texts=(f"run {rng.random()}",))
+                said = await publisher.publish_transcript(work, made, attempts=1, now=doubles.NOW)
+                break
+            except errors.TransientError:
+                n_retries += 1
+        data = await clear.get(work.outcome_key)
+        assert data is not None
+        assert said == documents.parse(outcomes.Outcome, data, what="outcome")
+        assert said.transcript_key is not None
+        assert await clear.get(said.transcript_key) is not None
+        assert {work.transcription_id} == {event.id for event in news.events}
+    sys.stdout.write(f"{_N_TRIALS} publications through {dict(given)}: {n_retries} retries, 0 lost, 0 decided twice\n")
+
+
+async def test_an_answer_that_was_lost_makes_no_conflict(store: s3.S3, faulty: Faulty, names: str) -> None:
+    """The client writes again, and is told that the object exists: it was itself who won."""
+    store.create_bucket(names)
+    through = objects.ObjectStore.s3(configured(store).model_copy(update={"endpoint": faulty.endpoint}), names)
+    conflicts: list[outcomes.Outcome] = []
+    work = doubles.taken().work
+    publisher = outcome.Publisher(through, doubles.ListTopic(), on_conflict=conflicts.append)
+    faulty.faults[:] = ["", "lost"]
+
+    said = await publisher.publish_transcript(work, doubles.made(), attempts=1, now=doubles.NOW)
+
+    assert outcomes.Kind.CANONICAL is said.kind
+    assert said.transcript_key is not None
+    assert await through.get(said.transcript_key) is not None
+    assert [] == conflicts
+
+
+async def test_another_recording_under_the_same_identity_is_put_in_quarantine(store: s3.S3, names: str) -> None:
+    """It does not replace what was decided, is not lost, and somebody is told."""
+    store.create_bucket(names)
+    bucket = objects.ObjectStore.s3(configured(store), names)
+    conflicts: list[outcomes.Outcome] = []
+    work, news = doubles.taken().work, doubles.ListTopic()
+    publisher = outcome.Publisher(bucket, news, on_conflict=conflicts.append)
+    first = await publisher.publish_transcript(work, doubles.made(sha256="aa"), attempts=1, now=doubles.NOW)
+    again = await publisher.publish_transcript(
+        work, doubles.made(sha256="aa", texts=("an honest run",)), attempts=1, now=doubles.NOW
+    )
+    assert (first, [], []) == (again, conflicts, await bucket.keys("quarantine/"))
+
+    other = await publisher.publish_transcript(
+        work, doubles.made(sha256="bb", texts=("another call",)), attempts=1, now=doubles.NOW
+    )
+
+    assert (first, [first]) == (other, conflicts)
+    (kept,) = await bucket.keys("quarantine/")
+    assert kept.startswith("quarantine/acme/c1/v1/1/")
+    assert [first.transcript_key] == await bucket.keys("transcripts/acme/c1/")

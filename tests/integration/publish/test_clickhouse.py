@@ -133,11 +133,10 @@ def test_rows_delivered_again_show_once(tmp_path: pathlib.Path) -> None:
 
 def test_a_deletion_hides_what_came_before_and_what_comes_after(tmp_path: pathlib.Path) -> None:
     """Late rows of any kind do not bring it back."""
-    segments, recordings = canonical(1, "hello")
-    assert isinstance(recordings, tuple)
-    gone: Step = ("recordings", [{**recordings[1][0], "is_deleted": 1, "precedence": 3}])
+    told = events.RecordingDeleted(tenant="acme", call_id="c1", recording_id="c1", deleted_at=doubles.NOW)
+    gone: Step = ("recordings", [clickhouse.deletion_row(told)])
 
-    shown = tell(tmp_path, segments, recordings, gone, *canonical(2, "late"), *realtime("later"))
+    shown = tell(tmp_path, *canonical(1, "hello"), gone, *canonical(2, "late"), *realtime("later"))
 
     assert {"recordings": [], "segments": []} == shown
 

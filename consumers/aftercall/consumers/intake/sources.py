@@ -17,6 +17,7 @@ from aftercall.contracts import documents, errors, events
 Headers = Sequence[tuple[str, bytes]]
 _MARKERS = {"tenant": r"[^/]+", "call_id": r"[^/]+", "recording_id": r"[^/]+", "date": r"[0-9/_-]+", "any": r".+"}
 _MARKER = re.compile(r"\{(\w+)\}")
+_NEVER_ENCODED = re.compile(r"[^\x21-\x7e]")
 _OWN_STEM, _, _OWN_MAJOR = events.RECORDING_READY.rpartition(".")
 
 
@@ -136,9 +137,20 @@ def _notification(records: Any, templates: Sequence[KeyTemplate]) -> Reading:
             readings.append(Reading(skipped=("other_event",)))
             continue
         bucket, facts = _part(one, "s3", "bucket"), _part(one, "s3", "object")
-        key = urllib.parse.unquote_plus(str(facts.get("key", "")))
+        key = _plain_key(str(facts.get("key", "")), bucket)
         readings.append(_object(str(bucket.get("name", "")), key, facts.get("versionId"), facts.get("eTag"), templates))
     return _joined(readings)
+
+
+def _plain_key(key: str, bucket: Mapping[str, Any]) -> str:
+    """Return a key of a notification as it is in the bucket.
+
+    AWS and MinIO encode it. versitygw (1.8) does not, and repeats it, plain, in the bucket's ARN; nor does any source
+    whose key holds what encoding never leaves, such as a space. A `+` alone does not tell: it is taken for encoded.
+    """
+    if str(bucket.get("arn", "")) == f"arn:aws:s3:::/{bucket.get('name')}/{key}" or _NEVER_ENCODED.search(key):
+        return key
+    return urllib.parse.unquote_plus(key)
 
 
 def _event_bridge(plain: dict[str, Any], templates: Sequence[KeyTemplate]) -> Reading:
@@ -168,7 +180,10 @@ def _object(bucket: str, key: str, version_id: Any, etag: Any, templates: Sequen
         return Reading(skipped=("key_template",))
     # Unversioned buckets say `null` or nothing; the ETag changes with the content there.
     version = next((str(one).strip('"') for one in (version_id, etag) if one not in {None, "", "null"}), None)
-    plain = {**ids, "recording_uri": f"s3://{bucket}/{urllib.parse.quote(key)}", "version": version}
+    uri = f"s3://{bucket}/{urllib.parse.quote(key)}"
+    if version_id not in {None, "", "null"}:
+        uri += "?" + urllib.parse.urlencode({"versionId": version})
+    plain = {**ids, "recording_uri": uri, "version": version}
     return Reading((documents.validate(events.RecordingReady, plain, what=f"object {ascii(key)[:80]}"),))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import datetime
 import importlib.resources
 import pathlib
@@ -14,11 +15,11 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from aftercall.contracts import errors, events, outcomes, sections, transcript
+from aftercall.contracts import errors, events, identity, outcomes, sections, transcript
 
 Answer = TypeVar("Answer")
 
-CANONICAL_PRECEDENCE = 2
+CANONICAL_PRECEDENCE, DELETION_PRECEDENCE = 2, 3
 """Precedence of rows by who wrote them: 1 is a realtime transcriber, 2 a canonical transcript, 3 a deletion."""
 
 
@@ -86,6 +87,12 @@ class ClickHouse:
             values = [[row[column] for column in columns] for row in rows]
             await self._run(lambda: self._client.insert(table, values, column_names=columns))
 
+    async def forget(self, recording: identity.Recording) -> None:
+        """Delete what was said in a recording; that it was deleted stays, and hides what may come late."""
+        sql = "DELETE FROM segments WHERE tenant = {tenant:String} AND recording_id = {recording_id:String}"
+        values = dataclasses.asdict(recording)
+        await self._run(lambda: self._client.command(sql, parameters=values))
+
     async def query(self, sql: str) -> list[dict[str, object]]:
         """Return the rows of a query."""
         return await self._run(lambda: list(self._client.query(sql).named_results()))
@@ -125,6 +132,7 @@ def recording_row(
         "version": news.version,
         "generation": news.generation,
         "is_canonical": 0 if made is None else 1,
+        "is_deleted": 0,
         "transcription_id": news.transcription_id,
         "outcome": str(news.kind) if isinstance(news, events.TranscriptFailed) else str(outcomes.Kind.CANONICAL),
         "reason": str(news.reason) if isinstance(news, events.TranscriptFailed) else str(outcomes.Reason.DONE),
@@ -138,6 +146,29 @@ def recording_row(
         "transcript_key": "" if failed else typing.cast(events.TranscriptReady, news).transcript_key,
         "decided_at": news.decided_at.astimezone(datetime.UTC),
         "precedence": CANONICAL_PRECEDENCE,
+    }
+
+
+def deletion_row(news: events.RecordingDeleted) -> dict[str, object]:
+    """Return the row that hides every other of a recording."""
+    known = {"tenant": news.tenant, "call_id": news.call_id, "recording_id": news.recording_id}
+    unknown = dict.fromkeys(("language", "duration_s", "audio_s", "coverage"))
+    return {
+        **known,
+        "version": "",
+        "generation": 0,
+        "is_canonical": 0,
+        "is_deleted": 1,
+        "transcription_id": "",
+        "outcome": "deleted",
+        "reason": str(outcomes.Reason.DELETED),
+        **unknown,
+        "segments": 0,
+        "words": 0,
+        "model": "",
+        "transcript_key": "",
+        "decided_at": news.deleted_at.astimezone(datetime.UTC),
+        "precedence": DELETION_PRECEDENCE,
     }
 
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import pathlib
 import typing
 
 from aftercall.contracts import errors, outcomes, sections
 
 _NO_SPACE = ("os error 28", "No space left", "os error 122", "os error 27", "File too large")
+
+# The one layer of retries towards S3: up to about five seconds of them; then the work is handed back and waits longer.
+_RETRIES: typing.Any = {
+    "max_retries": 5,
+    "retry_timeout": datetime.timedelta(seconds=20),
+    "backoff": {
+        "init_backoff": datetime.timedelta(milliseconds=100),
+        "max_backoff": datetime.timedelta(seconds=2),
+        "base": 2,
+    },
+}
 
 
 class ObjectStore:
@@ -114,7 +126,9 @@ def open_bucket(configured: sections.Store, bucket: str, *, prefix: str | None =
     if configured.secret_access_key is not None:
         config["secret_access_key"] = configured.secret_access_key.get_secret_value()
     allow_http = (configured.endpoint or "").startswith("http://")
-    return obstore.store.S3Store(bucket, prefix=prefix, client_options={"allow_http": allow_http}, **config)
+    return obstore.store.S3Store(
+        bucket, prefix=prefix, client_options={"allow_http": allow_http}, retry_config=_RETRIES, **config
+    )
 
 
 async def check_create_only(store: ObjectStore, *, key: str, writers: int = 32) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import typing
+from collections.abc import Callable
 
 import pydantic
 
@@ -58,6 +59,15 @@ class Reader:
         """Say whether the recording has been deleted on purpose."""
         return await self._store.get(recording.tombstone_key) is not None
 
+    async def calls_of(self, recording: identity.Recording) -> list[str]:
+        """Return the calls that a recording's outcomes name, in order; usually one."""
+        found = set()
+        for key in await self._store.keys(recording.outcomes_prefix):
+            data = await self._store.get(key) if key != recording.tombstone_key else None
+            if data is not None:
+                found.add(documents.parse(outcomes.Outcome, data, what=key).call_id)
+        return sorted(found)
+
     async def _read_bytes(self, outcome: outcomes.Outcome) -> bytes | None:
         if outcome.transcript_key is None:
             return None
@@ -69,16 +79,28 @@ class Reader:
 class Publisher(Reader):
     """Writes outcomes and transcripts to the object store and their news to the topic."""
 
-    def __init__(self, store: objects.ObjectStore, news: topic.News) -> None:
+    def __init__(
+        self,
+        store: objects.ObjectStore,
+        news: topic.News,
+        *,
+        on_conflict: Callable[[outcomes.Outcome], None] = lambda _: None,
+    ) -> None:
         super().__init__(store)
         self._news = news
+        self._on_conflict = on_conflict
 
     async def publish_transcript(
         self, work: identity.Work, made: transcript.Transcript, *, attempts: int, now: datetime.datetime
     ) -> outcomes.Outcome:
-        """Publish a transcript, unless this generation was decided already: then adopt that outcome."""
+        """Publish a transcript, unless this generation was decided already: then adopt that outcome.
+
+        Two honest runs differ in bytes, and one of them is dropped. If the other heard another recording under the
+        same identity, that is a conflict: what this one made is kept in quarantine, and `on_conflict` told.
+        """
         data = documents.encode(made)
-        key = work.recording.transcript_key(hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        key = work.recording.transcript_key(digest)
         await self._store.put(key, data)
         outcome = outcomes.Outcome(
             kind=outcomes.Kind.CANONICAL,
@@ -91,6 +113,9 @@ class Publisher(Reader):
         )
         decided = await self._decide(work, outcome)
         if decided.transcript_key != key:
+            if decided.input_sha256 not in {None, outcome.input_sha256}:
+                await self._store.put(work.quarantine_key(digest), data)
+                self._on_conflict(decided)
             await self._store.delete(key)
         await self.announce(decided)
         return decided
@@ -123,7 +148,10 @@ class Publisher(Reader):
         """Do what follows a decision: the copy for people, and the news. Safe to repeat."""
         data = await self._read_bytes(outcome)
         if outcome.kind is outcomes.Kind.CANONICAL and data is None:
-            return  # deleted meanwhile: a tombstone beats every outcome, so there is no news of it
+            # Deleted meanwhile: a tombstone beats every outcome, so there is no news of it, and nothing is left.
+            if outcome.transcript_key is not None:
+                await self._store.delete(outcome.transcript_key)
+            return
         head = None
         if data is not None:
             head = documents.parse(_Head, data, what=str(outcome.transcript_key))
@@ -154,6 +182,11 @@ class Publisher(Reader):
         await self._store.put(key, data)
         if await self.is_deleted(identity.Recording(outcome.tenant, outcome.recording_id)):
             await self._store.delete(key)
+
+
+def recording_of(data: bytes, *, what: str) -> str:
+    """Return the id of the recording that a transcript is of."""
+    return documents.parse(_Head, data, what=what).recording_id
 
 
 def _identity_of(work: identity.Work, call_id: str) -> dict[str, typing.Any]:

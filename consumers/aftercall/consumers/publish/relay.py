@@ -61,6 +61,7 @@ class ClickHouseRelay:
         """Carry the next events, as many as fit one insert; return how many those were."""
         recordings: list[dict[str, object]] = []
         segments: list[dict[str, object]] = []
+        deleted: list[identity.Recording] = []
         carried: list[topic.Record] = []
         for record in await self._news.read(GROUP, limit=_BATCH):
             if len(segments) >= _BATCH_ROWS:
@@ -68,6 +69,10 @@ class ClickHouseRelay:
             carried.append(record)
             data = record.event.data
             if isinstance(data, events.RecordingReady):
+                continue
+            if isinstance(data, events.RecordingDeleted):
+                recordings.append(clickhouse.deletion_row(data))
+                deleted.append(identity.Recording(data.tenant, data.recording_id))
                 continue
             work = identity.Work(identity.Recording(data.tenant, data.recording_id), data.version, data.generation)
             decided = await self._publisher.read(work)
@@ -79,6 +84,8 @@ class ClickHouseRelay:
         # Segments first: a recording's row is what makes them current.
         await self._sink.insert("segments", segments)
         await self._sink.insert("recordings", recordings)
+        for recording in deleted:
+            await self._sink.forget(recording)
         if carried:
             await self._news.commit(GROUP, carried[-1].position)
         return len(carried)

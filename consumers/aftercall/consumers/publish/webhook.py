@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import datetime
 import enum
 import hashlib
 import hmac
@@ -60,6 +61,10 @@ def body_of(event: events.Event, *, api_url: str) -> bytes:
         "tenant": data.tenant,
         "callId": data.call_id,
         "recordingId": data.recording_id,
+    }
+    if isinstance(data, events.RecordingDeleted):
+        return _encode("recording.deleted", data.deleted_at, told)
+    told |= {
         "version": data.version,
         "generation": data.generation,
         "transcriptionId": data.transcription_id,
@@ -71,7 +76,11 @@ def body_of(event: events.Event, *, api_url: str) -> bytes:
     else:
         kind = "transcript.ready"
         told |= {"status": "completed", "language": data.language, "duration": data.duration_s}
-    whole = {"type": kind, "timestamp": data.decided_at.isoformat(), "data": told}
+    return _encode(kind, data.decided_at, told)
+
+
+def _encode(kind: str, at: datetime.datetime, told: dict[str, object]) -> bytes:
+    whole = {"type": kind, "timestamp": at.isoformat(), "data": told}
     return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import pathlib
+import re
 import typing
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ if typing.TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 DIGEST_PREFIX = "sha256:"
+_ETAG = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
+"""What S3 names contents by; another version that an event names says nothing about the object's own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,8 +68,9 @@ class Fetcher:
     async def fetch(self, uri: str, into: pathlib.Path, *, tenant: str, version: str | None = None) -> Fetched:
         """Copy the recording of `tenant` at `uri` to the file `into`.
 
-        Raises `errors.RejectedError` when it is gone, too large or not allowed, and when `version` is a digest that
-        its content does not have any more; `errors.TransientError` when the store or the disk fails.
+        Of `s3://bucket/key?versionId=…` that very version is fetched. Raises `errors.RejectedError` when it is gone,
+        too large or not allowed, and when `version` is an ETag or a digest that its content does not have any more;
+        `errors.TransientError` when the store or the disk fails.
         """
         parts = urllib.parse.urlsplit(uri)
         if parts.scheme == "file":
@@ -74,7 +78,7 @@ class Fetcher:
         elif parts.scheme in {"http", "https"} and self._web is not None:
             fetched = await self._copy_page(self._web, uri, into)
         else:
-            fetched = await self._copy_object(self._source(parts, tenant), parts, into)
+            fetched = await self._copy_object(self._source(parts, tenant), parts, into, version)
         if version is not None and version.startswith(DIGEST_PREFIX) and version != DIGEST_PREFIX + fetched.sha256:
             raise errors.RejectedError(
                 "the recording's content is not what its event named", reason=outcomes.Reason.CHANGED
@@ -127,11 +131,18 @@ class Fetcher:
                 raise errors.RejectedError("the recording is no regular file", reason=outcomes.Reason.NOT_AUDIO)
             return self._spool(iter(lambda: source.read(_CHUNK_BYTES), b""), into)
 
-    async def _copy_object(self, source: Source, parts: urllib.parse.SplitResult, into: pathlib.Path) -> Fetched:
+    async def _copy_object(
+        self, source: Source, parts: urllib.parse.SplitResult, into: pathlib.Path, version: str | None
+    ) -> Fetched:
         import obstore
 
+        options: dict[str, typing.Any] = {}
+        if version_id := urllib.parse.parse_qs(parts.query).get("versionId"):
+            options["version"] = version_id[0]
+        elif version is not None and _ETAG.fullmatch(version):
+            options["if_match"] = f'"{version}"'
         with _translated():
-            found = await obstore.get_async(source.store, urllib.parse.unquote(parts.path.lstrip("/")))
+            found = await obstore.get_async(source.store, urllib.parse.unquote(parts.path.lstrip("/")), options=options)
             return await asyncio.to_thread(
                 self._spool, (bytes(chunk) for chunk in found.stream(min_chunk_size=_CHUNK_BYTES)), into
             )
@@ -225,6 +236,10 @@ def _translated() -> Iterator[None]:
         yield
     except (FileNotFoundError, obstore.exceptions.NotFoundError) as exc:
         raise errors.RejectedError("the recording is gone", reason=outcomes.Reason.NOT_FOUND) from exc
+    except obstore.exceptions.PreconditionError as exc:
+        raise errors.RejectedError(
+            "another recording lies there than its event named", reason=outcomes.Reason.CHANGED
+        ) from exc
     except (OSError, obstore.exceptions.BaseError) as exc:
         raise errors.TransientError(
             f"the store of recordings failed ({type(exc).__name__})", reason=outcomes.Reason.STORE_UNAVAILABLE

@@ -97,7 +97,20 @@ def test_minio_ceph_and_versions() -> None:
     null["s3"]["object"] |= {"versionId": "null", "eTag": '"e9"'}
 
     assert ["e1"] == [one.version for one in wrapped.ready]
-    assert ["v7", "e9"] == [one.version for one in read({"Records": [ceph, null]}).ready]
+    found = read({"Records": [ceph, null]}).ready
+    assert ["v7", "e9"] == [one.version for one in found]
+    assert [True, False] == [one.recording_uri.endswith("?versionId=v7") for one in found]
+
+
+@pytest.mark.parametrize("key", ["acme/a+b%20c.wav", "acme/a b.wav", "acme/電.wav"])
+def test_a_key_that_is_not_encoded_is_not_decoded(key: str) -> None:
+    """versitygw sends keys as they are, and repeats them in the ARN; others betray themselves."""
+    record = notification(key)
+    record["s3"]["bucket"]["arn"] = f"arn:aws:s3:::/recordings/{key}" if "+" in key else "arn:aws:s3:::recordings"
+
+    assert [key.removeprefix("acme/").removesuffix(".wav")] == [
+        one.call_id for one in read({"Records": [record]}).ready
+    ]
 
 
 def test_event_bridge() -> None:
