@@ -15,11 +15,14 @@ SOURCE_ROOTS = ("contracts", "serve", "consumers", "api", "cli")
 
 PURE = (
     "serve/aftercall/serve/batching.py",
+    "serve/aftercall/serve/breaker.py",
     "consumers/aftercall/consumers/intake/admission.py",
     "consumers/aftercall/consumers/intake/fairness.py",
     "consumers/aftercall/consumers/intake/offsets.py",
+    "consumers/aftercall/consumers/intake/parking.py",
     "consumers/aftercall/consumers/intake/sources.py",
     "consumers/aftercall/consumers/intake/turns.py",
+    "consumers/aftercall/consumers/publish/webhook.py",
     "consumers/aftercall/consumers/recording/crosstalk.py",
     "consumers/aftercall/consumers/recording/containers.py",
     "consumers/aftercall/consumers/recording/speech.py",

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import datetime
 import fcntl
-import functools
 import pathlib
 import shutil
 import time
 from collections.abc import AsyncIterator
 
+from aftercall.cli import speech
 from aftercall.consumers import job, observer, recognition, worker
 from aftercall.consumers.intake import database, delivery, embedded, folder, kept, uploads
 from aftercall.consumers.publish import clickhouse, objects, outcome, relay, topic
@@ -40,9 +40,7 @@ class LocalService:
         self.settings = configured
         self.data = configured.data.dir.resolve()
         self.observe = observer.PrometheusObserver()
-        self.backend = backend or backends.build(
-            configured.speech, on_batch=functools.partial(observer.count_batch, self.observe)
-        )
+        self.backend = backend or speech.backend_of(configured.speech, self.observe)
         self.db = database.Database(self.data / database.FILE_NAME)
         self.intake = embedded.EmbeddedIntake(self.db, now=time.time)
         self.topic = topic.EmbeddedTopic(self.db)

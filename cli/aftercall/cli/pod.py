@@ -14,8 +14,8 @@ import tempfile
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.cli import local
-from aftercall.consumers import attempt, broker, checkpoints, egress, job, observer, recognition, tenants, worker
+from aftercall.cli import local, speech
+from aftercall.consumers import attempt, broker, egress, job, observer, recognition, saved, tenants, worker
 from aftercall.consumers.intake import backlog, claimed, delivery, entrance, sources
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, objects, outcome
@@ -51,9 +51,7 @@ class Pod:
         self.settings = configured
         self._make = make
         self.observe = observer.PrometheusObserver()
-        self.backend = backend or backends.build(
-            configured.speech, on_batch=functools.partial(observer.count_batch, self.observe)
-        )
+        self.backend = backend or speech.backend_of(configured.speech, self.observe)
         store = configured.store
         self.store = objects.ObjectStore.s3(store, str(store.bucket), prefix=store.prefix)
         # Different after every start: a claim of this pod's last life is another's.
@@ -162,8 +160,15 @@ class Pod:
             now=local.utc_now,
         )
 
+        kept = saved.SavedCheckpoints(self.store)
+
         async def recognize(taken: delivery.Delivery, report: recognition.Report) -> transcript.Transcript:
-            return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), report)
+            await kept.open(taken.work, is_first=taken.attempts == 1)
+            try:
+                return await recognizer.transcribe(taken, kept, report)
+            except BaseException:
+                await kept.leave(taken.work)
+                raise
 
         make = self._make or recognize
 
@@ -177,7 +182,7 @@ class Pod:
 
         jobs = job.Job(
             self.publisher,
-            checkpoints.NoCheckpoints(),
+            kept,
             self.claims,
             transcribe,
             max_strikes=self.settings.intake.max_strikes,

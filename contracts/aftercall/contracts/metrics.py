@@ -106,6 +106,17 @@ ENGINE_SECONDS = Metric("aftercall_serve_engine_seconds_total", Kind.COUNTER, "W
 WINDOW_SECONDS = Metric(
     "aftercall_serve_window_seconds_total", Kind.COUNTER, "Seconds of windows transcribed, before padding."
 )
+SPEECH_CALLS = Metric(
+    "aftercall_consumer_speech_calls_total",
+    Kind.COUNTER,
+    "Windows asked of the speech backend: answered, failed (some are asked again) or refused.",
+    ("result",),
+)
+SPEECH_DOWN = Metric(
+    "aftercall_consumer_speech_down",
+    Kind.GAUGE,
+    "1 while the speech backend is taken for down: windows wait, and one at a time tries whether it is back.",
+)
 WINDOWS_RETRIED = Metric(
     "aftercall_serve_windows_retried_total", Kind.COUNTER, "Windows decoded again at a higher temperature.", ("flag",)
 )

@@ -176,7 +176,7 @@ def faulty(store: s3.S3) -> Iterator[Faulty]:
 
 
 _FAULTS = ("lost", "409", "503", "500", "429", "slow", "")
-_N_TRIALS = 40
+_N_TRIALS = 20
 
 
 @pytest.mark.timeout(180)

@@ -1,0 +1,110 @@
+"""The one layer of retries towards a speech backend, whichever it is; implements `SpeechBackend` over another.
+
+A window that fails is asked again within a budget. While the backend is down windows wait here, in the places that
+they have, so that memory stays flat and a call that was half heard is not begun anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from aftercall.contracts import errors, windows
+from aftercall.serve import breaker
+
+_MOST_TRIES = 3
+_BACKOFF_S = 0.2
+
+
+class PatientBackend:
+    """Asks `backend`. `on_call(result)` hears of every call: `answered`, `failed` or `refused`."""
+
+    def __init__(
+        self,
+        backend: windows.SpeechBackend,
+        *,
+        on_call: Callable[[str], None] = lambda _: None,
+        on_open: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        self._backend = backend
+        self._on_call = on_call
+        self._on_open = on_open
+        self._clock = clock
+        self._luck = luck
+        self._breaker = breaker.Breaker()
+        self._budget = breaker.Budget()
+        self._changed = asyncio.Event()
+
+    @property
+    def info(self) -> windows.BackendInfo:
+        """What answers."""
+        return self._backend.info
+
+    async def start(self) -> None:
+        """Load and warm up."""
+        await self._backend.start()
+
+    async def close(self) -> None:
+        """Finish what was accepted and free everything."""
+        await self._backend.close()
+
+    async def transcribe(self, window: windows.Window) -> windows.WindowResult:
+        """Transcribe one window, waiting while the backend is down; see `SpeechBackend`."""
+        self._budget = self._budget.earned()
+        for tried in range(1, _MOST_TRIES + 1):
+            await self._wait_until_closed()
+            try:
+                result = await self._ask(window)
+            except errors.TransientError:
+                if tried == _MOST_TRIES or not self._may_retry():
+                    raise
+                await asyncio.sleep(_BACKOFF_S * 2**tried * (0.5 + self._luck()))
+            else:
+                return result
+        raise AssertionError("the last try returns or raises")
+
+    async def _ask(self, window: windows.Window) -> windows.WindowResult:
+        self._set(self._breaker.asked())
+        try:
+            result = await self._backend.transcribe(window)
+        except errors.TransientError as exc:
+            self._on_call("failed")
+            self._set(self._breaker.failed(self._clock(), luck=self._luck(), retry_after_s=exc.retry_after_s))
+            raise
+        except errors.PermanentError:
+            self._on_call("refused")
+            self._set(self._breaker.succeeded())  # it answers
+            raise
+        except BaseException:
+            self._set(self._breaker.withdrawn())
+            raise
+        self._on_call("answered")
+        self._set(self._breaker.succeeded())
+        return result
+
+    def _may_retry(self) -> bool:
+        if self._breaker.until_s is not None:
+            return True  # after an outage, once it is known to be over
+        left = self._budget.spent()
+        self._budget = left or self._budget
+        return left is not None
+
+    async def _wait_until_closed(self) -> None:
+        while (wait_s := self._breaker.wait_s(self._clock())) != 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    def _set(self, now: breaker.Breaker) -> None:
+        if now != self._breaker:
+            was_open, self._breaker = self._breaker.until_s is not None, now
+            self._changed.set()
+            if was_open != (now.until_s is not None):
+                self._on_open(now.until_s is not None)
