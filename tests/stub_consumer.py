@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import os
 import pathlib
 import signal
@@ -21,7 +20,7 @@ from collections.abc import Sequence
 
 import doubles
 
-from aftercall.cli import logs, pod
+from aftercall.cli import pod, telemetry
 from aftercall.consumers import recognition
 from aftercall.consumers.intake import delivery, kafka
 from aftercall.contracts import errors, outcomes, reports, settings, transcript
@@ -98,15 +97,16 @@ async def main() -> None:
     configured = settings.load(os.environ)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    async with pod.open_pod(configured, backend=testing.FakeBackend(), make=stub.make) as consumer:
-        stub.pod = consumer
-        await consumer.start()
-        seed_bug(consumer, mutant)
-        sys.stderr.write(f"{consumer.owner} is ready\n")
-        writing = asyncio.create_task(write_metrics(consumer, pathlib.Path(metrics))) if metrics else None
-        await consumer.run(stopping)
-        if writing is not None:
-            writing.cancel()
+    with telemetry.telling(configured.telemetry, part="consumer"):
+        async with pod.open_pod(configured, backend=testing.FakeBackend(), make=stub.make) as consumer:
+            stub.pod = consumer
+            await consumer.start()
+            seed_bug(consumer, mutant)
+            sys.stderr.write(f"{consumer.owner} is ready\n")
+            writing = asyncio.create_task(write_metrics(consumer, pathlib.Path(metrics))) if metrics else None
+            await consumer.run(stopping)
+            if writing is not None:
+                writing.cancel()
 
 
 async def write_metrics(consumer: pod.Pod, path: pathlib.Path) -> None:
@@ -118,5 +118,4 @@ async def write_metrics(consumer: pod.Pod, path: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    logs.configure(logging.WARNING)
     asyncio.run(main())

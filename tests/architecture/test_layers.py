@@ -42,6 +42,7 @@ HEAVY = {
     "kafka",
     "obstore",
     "onnxruntime",
+    "opentelemetry.sdk",
     "prometheus_client",
     "rich",
     "typer",

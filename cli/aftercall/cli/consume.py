@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import typer
 
 from aftercall.api import probes, server
-from aftercall.cli import configuration, logs, pod
+from aftercall.cli import configuration, pod, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.contracts import settings
 
@@ -28,8 +27,8 @@ def consume(model: configuration.ModelName = None, settings_file: configuration.
     if not configured.recording.from_web:
         wanted["store__recording_buckets"] = "names no bucket that recordings may be fetched from"
     configuration.need(configured, **wanted)
-    logs.configure(logging.INFO)
-    asyncio.run(run(configured))
+    with telemetry.telling(configured.telemetry, part="consumer"):
+        asyncio.run(run(configured))
 
 
 async def run(configured: settings.Settings) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
 
 import typer
 
 from aftercall.api import probes, server
-from aftercall.cli import configuration, logs
+from aftercall.cli import configuration, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.consumers import broker, egress, observer, tenants
 from aftercall.consumers.intake import kafka as polling
@@ -32,8 +31,8 @@ def relay(settings_file: configuration.SettingsFile = None) -> None:
         kafka__bootstrap_servers="names no broker",
         store__bucket="names no bucket of transcripts and outcomes",
     )
-    logs.configure(logging.INFO)
-    asyncio.run(run(configured))
+    with telemetry.telling(configured.telemetry, part="relay"):
+        asyncio.run(run(configured))
 
 
 async def run(configured: settings.Settings) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import pathlib
 from typing import Annotated
 
 import typer
 
 from aftercall.api import app, server
-from aftercall.cli import configuration, local, logs
+from aftercall.cli import configuration, local, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.contracts import settings
 
@@ -41,8 +40,8 @@ def up(
         speech={"model": model},
         api={"host": host, "port": port},
     )
-    logs.configure(logging.INFO)
-    asyncio.run(run(configured))
+    with telemetry.telling(configured.telemetry, part="service"):
+        asyncio.run(run(configured))
 
 
 async def run(configured: settings.Settings) -> None:

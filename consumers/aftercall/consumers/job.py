@@ -7,7 +7,7 @@ import datetime
 import logging
 from collections.abc import Awaitable, Callable
 
-from aftercall.consumers import checkpoints
+from aftercall.consumers import checkpoints, tracing
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.publish import outcome as publishing
 from aftercall.contracts import errors, outcomes, reports, transcript
@@ -94,9 +94,10 @@ class Job:
         except errors.StrikeError as exc:
             return await self._strike(taken, exc.reason, str(exc))
         await self._board.report(taken.work, reports.Stage.PUBLISHING)
-        return Ended(
-            await self._publisher.publish_transcript(taken.work, made, attempts=taken.attempts, now=self._now())
-        )
+        with tracing.span("publish"):
+            return Ended(
+                await self._publisher.publish_transcript(taken.work, made, attempts=taken.attempts, now=self._now())
+            )
 
     async def _give_up_on_bug(self, taken: delivery.Delivery, message: str) -> End:
         try:

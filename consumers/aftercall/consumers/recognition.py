@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import checkpoints, hearing, observer
+from aftercall.consumers import checkpoints, hearing, observer, tracing
 from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
@@ -65,7 +65,7 @@ class Recognizer:
         watch = _Stopwatch(self._clock)
         with tempfile.TemporaryDirectory(dir=self._spool, prefix="job-") as folder:
             await report(reports.Stage.FETCHING, None, None)
-            with watch.stage("fetch"):
+            with watch.stage("fetch"), tracing.span("fetch"):
                 fetched = await self._fetcher.fetch(
                     taken.event.recording_uri,
                     pathlib.Path(folder) / "recording",
@@ -88,7 +88,7 @@ class Recognizer:
                 facts, trailer = decoding.facts, decoding.trailer
         summary = cutter.summary
         await report(reports.Stage.ASSEMBLING, None, summary.duration_s * facts.channels)
-        with watch.stage("assemble"):
+        with watch.stage("assemble"), tracing.span("assemble"):
             made = document.build(
                 document.Facts(
                     work=taken.work,
@@ -126,7 +126,7 @@ class Recognizer:
         async def hear_one(cut: cutting.CutWindow, window: windows.Window) -> None:
             try:
                 measured = quality.WindowFacts(window.duration_s, cut.speech_s)
-                with watch.stage("speech"):
+                with watch.stage("speech"), tracing.span("speech", {"window_s": window.duration_s}):
                     came = await hear.hear(window, measured)
                 found.append(
                     heard.HeardWindow(
@@ -144,7 +144,7 @@ class Recognizer:
             finally:
                 self._room.leave()
 
-        with watch.stage("decode_and_speech"):
+        with watch.stage("decode_and_speech"), tracing.span("decode and speech"):
             try:
                 async with asyncio.TaskGroup() as group:
                     async for cut in _each(cutter, watch):

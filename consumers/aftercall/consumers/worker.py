@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from aftercall.consumers import job, observer
+from aftercall.consumers import job, observer, tracing
 from aftercall.consumers.intake import delivery
 from aftercall.contracts import errors, metrics
 
@@ -67,7 +67,11 @@ class Worker:
             await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _work_on(self, taken: delivery.Delivery) -> None:
-        fields = {"transcription_id": taken.work.transcription_id, "attempt": taken.attempts}
+        fields: dict[str, str | int] = {"transcription_id": taken.work.transcription_id}
+        with tracing.following(taken.trace, "process recording", fields | {"tenant": taken.work.recording.tenant}):
+            await self._run_to_its_end(taken, fields)
+
+    async def _run_to_its_end(self, taken: delivery.Delivery, fields: dict[str, str | int]) -> None:
         log.info("work taken", extra=fields)
         try:
             end = await self._run_job(taken)

@@ -250,12 +250,18 @@ class Webhooks(Section):
 
 
 class Telemetry(Section):
-    """Where a consumer and a relay answer `/healthz`, `/readyz` and `/metrics`."""
+    """Where a consumer and a relay answer `/healthz`, `/readyz` and `/metrics`; where traces go; how parts log."""
 
     host: str = "127.0.0.1"
     """Address to bind; in a pod `0.0.0.0`, with a network policy that lets only Prometheus and the kubelet in."""
     port: Annotated[int, pydantic.Field(ge=0, le=65535)] | None = None
     """Port to bind; none: nothing is served."""
+    otlp_endpoint: pydantic.HttpUrl | None = None
+    """Address of an OpenTelemetry collector, such as `http://collector:4318`; none: no traces are sent."""
+    trace_ratio: Ratio = 1.0
+    """Share of traces that are sent; where an event carries a trace, its producer has decided."""
+    log_format: Literal["text", "json"] = "text"
+    """One line a record, for people, or one JSON object."""
 
 
 class Api(Section):

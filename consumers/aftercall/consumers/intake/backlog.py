@@ -12,6 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from aftercall.consumers import tracing
 from aftercall.consumers.intake import delivery, entrance, fairness, parking, turns
 from aftercall.consumers.intake import kafka as polling
 from aftercall.contracts import events, identity, outcomes
@@ -114,9 +115,15 @@ class Backlog:
                     continue
                 piece.turn = turn
                 self._taken[piece.ticket] = piece
-                queued_at = piece.origin.announced_s
                 return delivery.Delivery(
-                    piece.work, piece.event, 1, 0, queued_at=queued_at, ticket=piece.ticket, rank=rank
+                    piece.work,
+                    piece.event,
+                    attempts=1,
+                    strikes=0,
+                    queued_at=piece.origin.announced_s,
+                    ticket=piece.ticket,
+                    rank=rank,
+                    trace=tracing.carried(piece.origin.record.headers),
                 )
         return None
 

@@ -9,6 +9,7 @@ import time
 import typing
 from collections.abc import Callable
 
+from aftercall.consumers import tracing
 from aftercall.consumers.intake import claims
 from aftercall.contracts import documents, errors, identity, outcomes, reports
 
@@ -75,15 +76,16 @@ class Claims:
         decision = claims.decide(latest, unchanged_s=unchanged_s, owner=self._owner, lease_s=self._lease_s)
         if isinstance(decision, claims.Wait):
             return decision
-        key = work.claim_key(decision.claim.attempt)
+        claim = decision.claim.model_copy(update={"trace_id": tracing.trace_id()})
+        key = work.claim_key(claim.attempt)
         try:
-            await self._store.create(key, documents.encode(decision.claim))
+            await self._store.create(key, documents.encode(claim))
         except errors.AlreadyExistsError:
             # Ours after all, if the store took it and its answer was lost.
-            if await self._store.get(key) != documents.encode(decision.claim):
+            if await self._store.get(key) != documents.encode(claim):
                 return claims.Wait(self._lease_s, "another process")
         self._seen.pop(work.claims_prefix, None)
-        held = Held(work, decision.claim)
+        held = Held(work, claim)
         self._held[work] = held
         held.beating = asyncio.create_task(self._beat(held), name=f"claim {work.transcription_id}")
         return held

@@ -26,6 +26,7 @@ class Claim(pydantic.BaseModel):
 
     schema_version: Literal["1.0"] = "1.0"
     owner: str
+    trace_id: str | None = None
     attempt: Annotated[int, pydantic.Field(ge=1)]
     strikes: Annotated[int, pydantic.Field(ge=0)] = 0
     suspect: bool = False

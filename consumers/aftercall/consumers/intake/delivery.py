@@ -16,7 +16,8 @@ from aftercall.contracts import errors, events, identity, outcomes, reports
 class Delivery:
     """One piece of work, taken. `attempts` counts this one too; `strikes` are deaths of its own decode child.
 
-    `ticket` tells two deliveries of the same work apart; work of a lower `rank` goes first.
+    `ticket` tells two deliveries of the same work apart; work of a lower `rank` goes first. `trace` are the headers of
+    the trace that the event is part of.
     """
 
     work: identity.Work
@@ -26,6 +27,7 @@ class Delivery:
     queued_at: float
     ticket: int = 0
     rank: int = 0
+    trace: tuple[tuple[str, bytes], ...] = ()
 
 
 class RequestKeyReusedError(errors.AftercallError):

@@ -7,6 +7,7 @@ import concurrent.futures
 import typing
 from collections.abc import Mapping
 
+from aftercall.consumers import tracing
 from aftercall.contracts import errors, events, outcomes
 
 if typing.TYPE_CHECKING:
@@ -84,7 +85,9 @@ class KafkaTopic:
     async def append(self, event: events.Event) -> None:
         """Append an event; the same one again is another record, which readers tell by its id."""
         key = f"{event.data.tenant}/{event.data.recording_id}".encode()
-        await self._producer.send(self._name, events.encode(event), key=key, headers=(_CONTENT_TYPE,))
+        await self._producer.send(
+            self._name, events.encode(event), key=key, headers=(_CONTENT_TYPE, *tracing.current())
+        )
 
 
 def _translate(exc: object) -> errors.TransientError:

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from aftercall.consumers import tracing
 from aftercall.consumers.publish import topic
 from aftercall.contracts import errors, events, outcomes
 
@@ -89,7 +90,8 @@ class KafkaNews:
                     continue
                 self._last += 1
                 try:
-                    self._buffer.append((at, topic.Record(self._last, events.parse(raw.value or b""))))
+                    event, trace = events.parse(raw.value or b""), tracing.carried(raw.headers)
+                    self._buffer.append((at, topic.Record(self._last, event, trace)))
                 except errors.ContractError as exc:
                     log.warning("news not understood", extra={"offset": raw.offset, "error": str(exc)[:200]})
         return [record for _, record in self._buffer[:limit]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from aftercall.consumers import observer
+from aftercall.consumers import observer, tracing
 from aftercall.consumers.publish import clickhouse, outcome, topic
 from aftercall.contracts import errors, events, identity, metrics
 
@@ -81,11 +81,13 @@ class ClickHouseRelay:
                 continue  # deleted meanwhile
             recordings.append(clickhouse.recording_row(data, made))
             segments += clickhouse.segment_rows(made) if made is not None else []
-        # Segments first: a recording's row is what makes them current.
-        await self._sink.insert("segments", segments)
-        await self._sink.insert("recordings", recordings)
-        for recording in deleted:
-            await self._sink.forget(recording)
-        if carried:
-            await self._news.commit(GROUP, carried[-1].position)
+        if not carried:
+            return 0
+        with tracing.span("write rows", {"segments": len(segments)}, links=[record.trace for record in carried]):
+            # Segments first: a recording's row is what makes them current.
+            await self._sink.insert("segments", segments)
+            await self._sink.insert("recordings", recordings)
+            for recording in deleted:
+                await self._sink.forget(recording)
+        await self._news.commit(GROUP, carried[-1].position)
         return len(carried)

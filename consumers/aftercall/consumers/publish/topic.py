@@ -15,10 +15,11 @@ TRANSCRIPTS_READY = "transcripts.ready"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One event and its place in the topic."""
+    """One event, its place in the topic, and the headers of the trace that it is part of."""
 
     position: int
     event: events.Event
+    trace: tuple[tuple[str, bytes], ...] = ()
 
 
 class News(Protocol):

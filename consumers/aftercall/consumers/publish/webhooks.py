@@ -14,7 +14,7 @@ import time
 import typing
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from aftercall.consumers import addresses, observer
+from aftercall.consumers import addresses, observer, tracing
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import webhook
 from aftercall.contracts import errors, events, identity, metrics, tenants
@@ -109,7 +109,8 @@ class Webhooks:
         hook = self._policy_of(event.data.tenant).webhook
         while hook is not None:
             try:
-                await self._attempt(record, event, hook, attempt)
+                with tracing.following(record.headers, "webhook", {"tenant": event.data.tenant, "attempt": attempt}):
+                    await self._attempt(record, event, hook, attempt)
                 break
             except errors.TransientError as exc:  # our own store or broker: nothing was concluded
                 log.warning("webhook not put off", extra={"reason": exc.reason})
@@ -157,6 +158,7 @@ class Webhooks:
                 webhook.parse_secret((await asyncio.to_thread(file.read_text)).strip()) for file in hook.secret_files
             ]
             headers = webhook.headers_of(event.id, body, secrets=secrets, now_s=int(self._now()))
+            headers |= {name: value.decode() for name, value in tracing.current()}
             answer = await self._client.post(str(hook.url), content=body, headers=headers)
         except (httpx2.HTTPError, addresses.RefusedAddressError, OSError, ValueError) as exc:
             log.warning("webhook not sent", extra={"transcription_id": event.id, "error": type(exc).__name__})
@@ -166,7 +168,9 @@ class Webhooks:
     async def _put_off(self, record: polling.Record, delay_s: float, attempt: int) -> None:
         """Append to the topic of the shortest delay that is long enough; there what is due first stands first."""
         step_s = next((step_s for step_s in webhook.SCHEDULE_S if step_s * 1.1 >= delay_s), webhook.SCHEDULE_S[-1])
-        headers = ((_ATTEMPT, str(attempt).encode()), (_DUE, f"{self._now() + delay_s:.3f}".encode()))
+        mark = ((_ATTEMPT, str(attempt).encode()), (_DUE, f"{self._now() + delay_s:.3f}".encode()))
+        # Every attempt is a child of the publication, not of the attempt before it.
+        headers = (*mark, *tracing.carried(record.headers))
         await self._send(self._topics[step_s], record.value or b"", key=record.key, headers=headers)
 
 
