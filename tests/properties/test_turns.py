@@ -79,7 +79,10 @@ def test_a_limited_tenant_waits_and_the_others_do_not() -> None:
 
     assert first is not None
     assert ("p", None) == (first.item, second)
-    assert (["limited"], 10.0) == (found.throttled(), found.next_change_s())
+    assert (["limited"], 10.0) == (
+        [name for name, one in found.standings().items() if one.is_throttled],
+        found.next_change_s(),
+    )
     later = found.take(now_s=10.0)
     assert later is not None
     assert "l" == later.item
@@ -119,3 +122,26 @@ def test_whoever_comes_finds_a_place(script: list[str], places: int) -> None:
         has_open = {one.tenant for one in open_}
         assert places < 3 or len(has_open) != 1 or len(open_) < places
         assert len(open_) == places or all(tenant in has_open for tenant in +waiting)
+
+
+@hypothesis.given(steps)
+def test_standings_add_up(script: list[tuple[str, str, float]]) -> None:
+    """Of every tenant: what waits and what runs, in audio-seconds."""
+    found: turns.Turns[int] = turns.Turns(TERMS.__getitem__)
+    now_s, waiting, open_ = 0.0, dict.fromkeys(TERMS, 0.0), list[turns.Turn[int]]()
+    for at, (do, tenant, value) in enumerate(script):
+        if do == "add":
+            found.add(tenant, at, estimate_s=value, opened=at)
+            waiting[tenant] += value
+        elif do == "take":
+            now_s += value
+            turn = found.take(now_s=now_s)
+            if turn is not None:
+                open_.append(turn)
+                waiting[turn.tenant] -= turn.estimate_s
+        elif open_:
+            found.end(open_.pop(0), actual_s=value)
+    for tenant, standing in found.standings().items():
+        running_s = sum(turn.estimate_s for turn in open_ if turn.tenant == tenant)
+        assert abs(standing.waiting_s - waiting[tenant]) < 1e-6
+        assert abs(standing.running_s - running_s) < 1e-6

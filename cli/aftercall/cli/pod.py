@@ -14,7 +14,7 @@ import tempfile
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.cli import local, speech
+from aftercall.cli import gauges, local, speech
 from aftercall.consumers import attempt, broker, egress, job, observer, recognition, saved, tenants, worker
 from aftercall.consumers.intake import backlog, claimed, delivery, entrance, sources
 from aftercall.consumers.intake import kafka as polling
@@ -77,7 +77,6 @@ class Pod:
             },
             web=self._web,
         )
-        self._spool = spool
         kafka = configured.kafka
         door = entrance.Entrance(
             {
@@ -112,6 +111,18 @@ class Pod:
             group=kafka.group,
         )
 
+        self._gauges = gauges.Gauges(self.observe, self.backlog, self.poller)
+        self._recognizer = recognition.Recognizer(
+            self.backend,
+            self.fetcher,
+            configured,
+            spool=spool,
+            egress_host=backends.egress_host(configured.speech),
+            policy_of=self.tenants.policy,
+            observe=self.observe,
+            now=local.utc_now,
+        )
+
     async def start(self) -> None:
         """Load the model, and see that the store keeps its word."""
         await objects.check_create_only(self.store, key=f"probes/{self.owner}")
@@ -141,31 +152,16 @@ class Pod:
 
     def exposition(self) -> bytes:
         """Return the metrics as they are now."""
-        self.observe.set(metrics.WAITING, self.backlog.n_waiting)
-        self.observe.set(metrics.THROTTLED, self.backlog.n_throttled)
-        self.observe.set(metrics.OLDEST_UNFINISHED, self.poller.oldest_unfinished_age_s())
-        for topic, n_paused in self.poller.n_paused().items():
-            self.observe.set(metrics.PAUSED, n_paused, topic=topic)
+        self._gauges.refresh(n_windows=self._recognizer.n_windows_in_flight)
         return self.observe.exposition()
 
     def _attempts(self) -> attempt.Attempts:
-        recognizer = recognition.Recognizer(
-            self.backend,
-            self.fetcher,
-            self.settings,
-            spool=self._spool,
-            egress_host=backends.egress_host(self.settings.speech),
-            policy_of=self.tenants.policy,
-            observe=self.observe,
-            now=local.utc_now,
-        )
-
         kept = saved.SavedCheckpoints(self.store)
 
         async def recognize(taken: delivery.Delivery, report: recognition.Report) -> transcript.Transcript:
             await kept.open(taken.work, is_first=taken.attempts == 1)
             try:
-                return await recognizer.transcribe(taken, kept, report)
+                return await self._recognizer.transcribe(taken, kept, report)
             except BaseException:
                 await kept.leave(taken.work)
                 raise

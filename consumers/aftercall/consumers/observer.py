@@ -46,6 +46,10 @@ class Unobserved:
         """Drop it."""
 
 
+MAX_TENANTS = 500
+OTHER = "other"
+
+
 class PrometheusObserver:
     """Counts into a Prometheus registry of its own, holding every declared metric from the start."""
 
@@ -55,6 +59,7 @@ class PrometheusObserver:
         self._render = prometheus_client.generate_latest
         self.registry = prometheus_client.CollectorRegistry()
         self._series: dict[str, typing.Any] = {}
+        self._tenants: set[str] = set()
         kinds = {
             metrics.Kind.COUNTER: prometheus_client.Counter,
             metrics.Kind.GAUGE: prometheus_client.Gauge,
@@ -65,6 +70,13 @@ class PrometheusObserver:
             self._series[metric.name] = kinds[metric.kind](
                 metric.name, metric.help, metric.labels, registry=self.registry, **more
             )
+
+    def tenant_label(self, tenant: str) -> str:
+        """Return what a tenant is called in labels: the first few hundred by name, so that series stay bounded."""
+        if tenant in self._tenants or len(self._tenants) < MAX_TENANTS:
+            self._tenants.add(tenant)
+            return tenant
+        return OTHER
 
     def add(self, metric: metrics.Metric, amount: float = 1.0, **labels: str) -> None:
         """Add to a counter or gauge."""
@@ -84,4 +96,6 @@ class PrometheusObserver:
 
     def _labelled(self, metric: metrics.Metric, labels: dict[str, str]) -> typing.Any:
         series = self._series[metric.name]
+        if "tenant" in labels:
+            labels = labels | {"tenant": self.tenant_label(labels["tenant"])}
         return series.labels(**labels) if metric.labels else series

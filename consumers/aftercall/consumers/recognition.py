@@ -56,6 +56,11 @@ class Recognizer:
             max_channels=recording.max_channels,
         )
 
+    @property
+    def n_windows_in_flight(self) -> int:
+        """Windows that the backend has."""
+        return self._room.n_taken
+
     async def transcribe(
         self, taken: delivery.Delivery, kept: checkpoints.Checkpoints, report: Report
     ) -> transcript.Transcript:

@@ -18,7 +18,7 @@ class Room:
     """So many windows at once, of all calls. `weight_of(tenant)` is asked whenever a window of its waits."""
 
     def __init__(self, n_places: int, weight_of: Callable[[str], float]) -> None:
-        self._n_free = n_places
+        self._n_places = self._n_free = n_places
         self._weight_of = weight_of
         self._orders: dict[int, fairness.FairOrder[_Waiter]] = {}
         self._weights: dict[tuple[int, str], float] = {}
@@ -41,6 +41,11 @@ class Room:
             if not place.cancelled():  # it was given out in the same moment
                 self.leave()
             raise
+
+    @property
+    def n_taken(self) -> int:
+        """How many places are taken."""
+        return self._n_places - self._n_free
 
     def leave(self) -> None:
         """Give a place back."""

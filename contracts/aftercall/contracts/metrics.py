@@ -63,12 +63,31 @@ EVENT_TO_TRANSCRIPT_SECONDS = Metric(
 AUDIO_SECONDS = Metric(
     "aftercall_consumer_audio_seconds_total", Kind.COUNTER, "Audio-seconds of canonical transcripts.", ("tenant",)
 )
+WINDOWS_IN_FLIGHT = Metric(
+    "aftercall_consumer_windows_in_flight", Kind.GAUGE, "Windows given to the speech backend and not answered yet."
+)
 JOBS_RUNNING = Metric("aftercall_consumer_jobs_running", Kind.GAUGE, "Recordings being worked on now.")
 QUEUE_LENGTH = Metric("aftercall_intake_queue_recordings", Kind.GAUGE, "Recordings waiting in the embedded queue.")
 SOURCE_SKIPPED = Metric(
     "aftercall_intake_skipped_total", Kind.COUNTER, "Files or objects in a source that are no recordings.", ("why",)
 )
 WAITING = Metric("aftercall_intake_waiting_recordings", Kind.GAUGE, "Recordings that were read and wait their turn.")
+WAITING_AUDIO = Metric(
+    "aftercall_intake_waiting_audio_seconds",
+    Kind.GAUGE,
+    "Audio-seconds that were read and wait their turn, as far as their lengths are known or believed.",
+    ("tenant",),
+)
+RUNNING_AUDIO = Metric(
+    "aftercall_intake_running_audio_seconds", Kind.GAUGE, "Audio-seconds being worked on now.", ("tenant",)
+)
+GRANT = Metric(
+    "aftercall_intake_grant_audio_seconds_per_second",
+    Kind.GAUGE,
+    "Audio-seconds that may begin each second here; a tenant without a limit has none of these.",
+    ("tenant",),
+)
+RECORDS = Metric("aftercall_intake_records_total", Kind.COUNTER, "Records read from topics.", ("topic",))
 OLDEST_UNFINISHED = Metric(
     "aftercall_intake_oldest_unfinished_seconds",
     Kind.GAUGE,
@@ -86,7 +105,10 @@ PARKED = Metric(
     "Records put aside on the deferred topic (over_share) or on the parked one, by reason.",
     ("why",),
 )
-THROTTLED = Metric("aftercall_intake_throttled_tenants", Kind.GAUGE, "Tenants whose limit is used up now.")
+THROTTLED = Metric(
+    "aftercall_intake_throttled", Kind.GAUGE, "1 while a tenant's work waits for the tenant's own limit.", ("tenant",)
+)
+BUILD_INFO = Metric("aftercall_build_info", Kind.GAUGE, "1; what runs here.", ("version", "part"))
 TENANTS_INVALID = Metric(
     "aftercall_intake_tenants_file_invalid",
     Kind.GAUGE,

@@ -19,7 +19,7 @@ def test_names_and_labels_follow_the_conventions(metric: metrics.Metric) -> None
     assert (metric.kind is metrics.Kind.COUNTER) == metric.name.endswith("_total")
     assert (metric.kind is metrics.Kind.HISTOGRAM) == bool(metric.buckets)
     assert metric.help.endswith(".")
-    assert not UNBOUNDED & set(metric.labels)
+    assert not UNBOUNDED & set(metric.labels) or metric is metrics.BUILD_INFO
 
 
 def test_every_metric_is_in_the_exposition_once_it_has_a_value() -> None:
@@ -35,3 +35,15 @@ def test_every_metric_is_in_the_exposition_once_it_has_a_value() -> None:
     shown = observe.exposition().decode()
 
     assert [] == [metric.name for metric in metrics.ALL if f"\n{metric.name}" not in f"\n{shown}"]
+
+
+def test_a_stranger_cannot_make_series_without_end() -> None:
+    """Ten thousand tenants are some hundred series and one for all others."""
+    observe = observer.PrometheusObserver()
+    for at in range(10_000):
+        observe.add(metrics.AUDIO_SECONDS, 1.0, tenant=f"t{at}")
+
+    shown = [line for line in observe.exposition().decode().splitlines() if line.startswith(metrics.AUDIO_SECONDS.name)]
+
+    assert observer.MAX_TENANTS + 1 == len(shown)
+    assert f'{metrics.AUDIO_SECONDS.name}{{tenant="other"}} 9500.0' in shown

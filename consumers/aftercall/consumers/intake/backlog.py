@@ -90,6 +90,7 @@ class Backlog:
     def arrive(self, records: Sequence[polling.Record]) -> None:
         """Take records that were just read."""
         for record in records:
+            self._door.count(record)
             task = asyncio.create_task(self._enter(record))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -177,10 +178,9 @@ class Backlog:
         """How much work waits here."""
         return sum(len(one) for one in self._turns.values())
 
-    @property
-    def n_throttled(self) -> int:
-        """How many tenants wait for their own limit."""
-        return len({name for one in self._turns.values() for name in one.throttled()})
+    def standings(self) -> list[tuple[str, turns.Standing]]:
+        """Return how tenants stand, each once for every lane."""
+        return [one for each in self._turns.values() for one in each.standings().items()]
 
     async def _enter(self, record: polling.Record) -> None:
         origin = _Open(record)

@@ -84,6 +84,10 @@ class Entrance:
         self._observe = observe
         self._resolving = asyncio.Semaphore(_RESOLVING)
 
+    def count(self, record: polling.Record) -> None:
+        """Count a record that was just read."""
+        self._observe.add(metrics.RECORDS, topic=record.place.topic)
+
     async def read(self, record: polling.Record) -> Work | Park | Nothing:
         """Read a record as of now: tenants and topics that it names may be unknown today and known tomorrow."""
         try:

@@ -37,6 +37,18 @@ class _Tenant:
     terms: Terms
     bucket: admission.Bucket | None = None
     n_open: int = 0
+    waiting_s: float = 0.0
+    running_s: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Standing:
+    """How a tenant stands: audio-seconds waiting and running, its limit's rate, and whether that is used up."""
+
+    waiting_s: float = 0.0
+    running_s: float = 0.0
+    rate: float | None = None
+    is_throttled: bool = False
 
 
 class Turns(Generic[Item]):
@@ -59,6 +71,7 @@ class Turns(Generic[Item]):
     ) -> None:
         """Add work that is believed to cost so many audio-seconds."""
         self._order.push(tenant, (item, estimate_s), opened=opened, deadline=deadline)
+        self._tenants.setdefault(tenant, _Tenant(Terms())).waiting_s += estimate_s
 
     def take(self, *, now_s: float, n_free: int | None = None) -> Turn[Item] | None:
         """Return the work whose turn it is; None when all that waits is over its limit or its cap.
@@ -90,6 +103,8 @@ class Turns(Generic[Item]):
             self._order.pop()
             self._order.charge(tenant, estimate_s)
             known.n_open += 1
+            known.waiting_s -= estimate_s
+            known.running_s += estimate_s
             return Turn(tenant, item, estimate_s)
         return None
 
@@ -97,6 +112,7 @@ class Turns(Generic[Item]):
         """Note that work has ended, and what it cost if that is known; 0 for work that was handed back."""
         known = self._tenants[turn.tenant]
         known.n_open -= 1
+        known.running_s -= turn.estimate_s
         self.make_room()
         if actual_s is not None and actual_s != turn.estimate_s:
             self._order.charge(turn.tenant, actual_s - turn.estimate_s)
@@ -116,9 +132,17 @@ class Turns(Generic[Item]):
         """Return when a limit lets more begin; None when none holds anything."""
         return min(self._held.values(), default=None)
 
-    def throttled(self) -> list[str]:
-        """Return the tenants whose limit is used up."""
-        return sorted(self._held)
+    def standings(self) -> dict[str, Standing]:
+        """Return how each tenant stands that was ever seen here."""
+        return {
+            name: Standing(
+                max(0.0, known.waiting_s),
+                max(0.0, known.running_s),
+                known.terms.limit.rate if known.terms.limit is not None else None,
+                name in self._held,
+            )
+            for name, known in self._tenants.items()
+        }
 
     def _let_go(self, now_s: float) -> None:
         for name in [name for name, until_s in self._held.items() if until_s <= now_s]:
