@@ -90,6 +90,7 @@ class Pod:
             deferred_topic=kafka.deferred_topic,
             parked_topic=kafka.parked_topic,
             is_known=self.tenants.is_known,
+            has_model=lambda model: model == self.backend.info.model,
             version_of=self._version_of,
             bury=dead.DeadLetters(self.producer, kafka.dead_letter_topic).bury,
             put_aside=functools.partial(dead.put_aside, self.producer),

@@ -87,7 +87,7 @@ class Attempts:
                 await self._publisher.announce(decided)
                 self._claims.forget(taken.work)
                 return job.Ended(decided, repeated=True)
-            held = await self._claims.take(taken.work)
+            held = await self._claims.take(taken.work, taken.event)
         except errors.TransientError as exc:
             return job.Again(exc.reason, str(exc), max(exc.retry_after_s, job.backoff_s(taken.attempts)))
         if isinstance(held, claims.Wait):

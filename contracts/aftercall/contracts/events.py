@@ -60,6 +60,8 @@ class RecordingReady(pydantic.BaseModel):
 
     Where only one of `call_id` and `recording_id` is given, they are equal. `version` is the object's ETag or
     version id, or a digest of its content. `duration_s` is what the source believes; it is corrected on decoding.
+    `model` is the one that must hear it, where that is not left to whoever takes it; `replay_of` is the generation
+    that a replay stands beside.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
@@ -78,6 +80,8 @@ class RecordingReady(pydantic.BaseModel):
     deadline: pydantic.AwareDatetime | None = None
     started_at: pydantic.AwareDatetime | None = None
     metadata: dict[str, Any] = pydantic.Field(default_factory=dict)
+    model: str | None = None
+    replay_of: Annotated[int, pydantic.Field(ge=1)] | None = None
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -88,6 +88,11 @@ class Recording:
         return f"outcomes/{self.prefix}/"
 
     @property
+    def claims_prefix(self) -> str:
+        """The prefix under which every attempt at every version of this recording lies."""
+        return f"claims/{self.prefix}/"
+
+    @property
     def transcripts_prefix(self) -> str:
         """The prefix under which every transcript of this recording lies, except the copy for people."""
         return f"transcripts/{self.prefix}/"
@@ -133,6 +138,11 @@ class Work:
         """The public id of this work: stable, unguessable from outside only as far as its parts are."""
         parts = (self.recording.tenant, self.recording.recording_id, self.version, str(self.generation))
         return "tr_" + hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
+
+
+def call_prefix(tenant: str, call_id: str) -> str:
+    """Where it lies which recordings a call has, apart from one that bears the call's own id."""
+    return f"calls/{key_part(tenant)}/{key_part(call_id)}/"
 
 
 def current_copy_key(tenant: str, call_id: str) -> str:

@@ -62,8 +62,9 @@ class Reason(enum.StrEnum):
 class Outcome(pydantic.BaseModel):
     """How one generation of one version of a recording ended.
 
-    `input_sha256` is the fingerprint of the recording's bytes: two honest runs may differ in the bytes of
-    their transcripts, but another input under the same identity is a conflict.
+    `replay_of` is the generation that this one was opened beside. `input_sha256` is the fingerprint of the recording's
+    bytes: two honest runs may differ in the bytes of their transcripts, but another input under the same identity is a
+    conflict.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
@@ -81,6 +82,7 @@ class Outcome(pydantic.BaseModel):
     transcript_key: str | None = None
     input_sha256: str | None = None
     attempts: Annotated[int, pydantic.Field(ge=1)] = 1
+    replay_of: Annotated[int, pydantic.Field(ge=1)] | None = None
     decided_at: datetime.datetime
 
     @pydantic.model_validator(mode="after")

@@ -35,7 +35,8 @@ class WorkReport(pydantic.BaseModel):
     """Where one piece of work is.
 
     `waiting_reason` says why queued work waits on purpose or for a retry; `queue_position` counts what stands
-    before it (0 = next). `audio_s` is None until the recording has been decoded or its source said so.
+    before it (0 = next). `consumer` is the process that has it, or had it last. `audio_s` is None until the recording
+    has been decoded or its source said so.
     Times are Unix seconds.
     """
 
@@ -57,5 +58,7 @@ class WorkReport(pydantic.BaseModel):
     audio_s: float | None = None
     outcome: outcomes.Kind | None = None
     reason: outcomes.Reason | None = None
+    consumer: str | None = None
+    trace_id: str | None = None
     queued_at: float
     updated_at: float

@@ -179,6 +179,7 @@ class Transcript(Frozen):
     cost: Cost
     timings_s: dict[str, Seconds]
     metadata: dict[str, Any] = pydantic.Field(default_factory=dict)
+    replay_of: Annotated[int, pydantic.Field(ge=1)] | None = None
 
     def name_of(self, speaker_id: str) -> str:
         """Return the display name of a speaker of this document."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from aftercall.consumers import tracing
 from aftercall.consumers.intake import claims
-from aftercall.contracts import documents, errors, identity, outcomes, reports
+from aftercall.contracts import documents, errors, events, identity, outcomes, reports
 
 log = logging.getLogger(__name__)
 
@@ -60,23 +60,26 @@ class Claims:
         self._held: dict[identity.Work, Held] = {}
         self._claiming: set[identity.Work] = set()
 
-    async def take(self, work: identity.Work) -> Held | claims.Wait:
+    async def take(self, work: identity.Work, event: events.RecordingReady) -> Held | claims.Wait:
         """Claim work durably, or say how long somebody else's claim has still to run."""
         if work in self._held or work in self._claiming:
             return claims.Wait(self._lease_s, self._owner)
         # Two deliveries at once would write the same bytes, and each would take the other's claim for its own.
         self._claiming.add(work)
         try:
-            return await self._take(work)
+            return await self._take(work, event)
         finally:
             self._claiming.discard(work)
 
-    async def _take(self, work: identity.Work) -> Held | claims.Wait:
+    async def _take(self, work: identity.Work, event: events.RecordingReady) -> Held | claims.Wait:
         latest, unchanged_s = await self._observe(work)
         decision = claims.decide(latest, unchanged_s=unchanged_s, owner=self._owner, lease_s=self._lease_s)
         if isinstance(decision, claims.Wait):
             return decision
-        claim = decision.claim.model_copy(update={"trace_id": tracing.trace_id()})
+        claim = decision.claim.model_copy(update={"event": event, "trace_id": tracing.trace_id()})
+        if claim.attempt == 1 and event.call_id != event.recording_id:
+            index = identity.call_prefix(event.tenant, event.call_id) + identity.key_part(event.recording_id)
+            await self._store.put(index, event.recording_id.encode())
         key = work.claim_key(claim.attempt)
         try:
             await self._store.create(key, documents.encode(claim))

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from aftercall.contracts import outcomes, reports
+from aftercall.contracts import events, outcomes, reports
 
 
 class Claim(pydantic.BaseModel):
@@ -20,12 +20,14 @@ class Claim(pydantic.BaseModel):
 
     `suspect` says that its process died before, so that it must be worked on alone; `alone`, that nothing else is open
     in the process now, so that a death of the process is the recording's. A suspect that waits its turn is not alone.
+    `event` is what announced the work, for whoever asks where it is or wants it again.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
 
     schema_version: Literal["1.0"] = "1.0"
     owner: str
+    event: events.RecordingReady | None = None
     trace_id: str | None = None
     attempt: Annotated[int, pydantic.Field(ge=1)]
     strikes: Annotated[int, pydantic.Field(ge=0)] = 0

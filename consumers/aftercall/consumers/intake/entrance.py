@@ -16,12 +16,8 @@ log = logging.getLogger(__name__)
 
 _RESOLVING = 16
 _LONGEST_DELAY_S = 60.0
-OVER_SHARE, NEWER_SCHEMA, UNKNOWN_TENANT, UNKNOWN_TOPIC = (
-    "over_share",
-    "newer_schema",
-    "unknown_tenant",
-    "unknown_topic",
-)
+OVER_SHARE, NEWER_SCHEMA, OTHER_MODEL = "over_share", "newer_schema", "other_model"
+UNKNOWN_TENANT, UNKNOWN_TOPIC = "unknown_tenant", "unknown_topic"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +64,7 @@ class Entrance:
         deferred_topic: str,
         parked_topic: str,
         is_known: Callable[[str], bool],
+        has_model: Callable[[str], bool],
         version_of: Callable[[events.RecordingReady], Awaitable[str]],
         bury: Callable[[polling.Record, outcomes.Reason, str], Awaitable[None]],
         put_aside: Callable[[str, polling.Record, bytes | None, list[tuple[str, bytes]]], Awaitable[None]],
@@ -78,6 +75,7 @@ class Entrance:
         self._deferred_topic = deferred_topic
         self._parked_topic = parked_topic
         self._is_known = is_known
+        self._has_model = has_model
         self._version_of = version_of
         self._bury = bury
         self._put_aside = put_aside
@@ -105,6 +103,8 @@ class Entrance:
             return await self._buried(record, exc.reason, str(exc))
         if not all(self._is_known(event.tenant) for event in reading.ready):
             return Park(UNKNOWN_TENANT)
+        if not all(event.model is None or self._has_model(event.model) for event in reading.ready):
+            return Park(OTHER_MODEL)
         for why in reading.skipped:
             self._observe.add(metrics.SOURCE_SKIPPED, why=why)
         return Work(reading.ready, binding.rank, origin.announced_s) if reading.ready else Nothing()

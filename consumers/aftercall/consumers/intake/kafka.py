@@ -256,7 +256,7 @@ class Poller:
             with self._lock:
                 for one in raw:
                     if assigned.tracked.take(one.offset):
-                        record = _record(one, assigned.epoch)
+                        record = read_record(one, epoch=assigned.epoch)
                         size = len(record.value or b"") + len(record.key or b"")
                         assigned.sizes[one.offset] = size
                         assigned.open_bytes += size
@@ -376,7 +376,8 @@ def _to_kafka(commits: Mapping[Partition, offsets.Commit]) -> dict[typing.Any, t
     return {TopicPartition(*at): OffsetAndMetadata(one.offset, one.metadata, -1) for at, one in commits.items()}
 
 
-def _record(raw: typing.Any, epoch: int) -> Record:
+def read_record(raw: typing.Any, *, epoch: int) -> Record:
+    """Return a record of the client as one of ours."""
     return Record(
         Place(raw.topic, raw.partition, raw.offset, epoch),
         raw.key,

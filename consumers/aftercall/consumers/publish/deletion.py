@@ -15,15 +15,15 @@ async def delete(
     """Delete every transcript of a recording, and tell of it; return how many objects there were.
 
     The tombstone is written first and never removed: work that is open then sees it after publishing, and every later
-    delivery or replay before it begins. Outcomes and claims stay; they hold ids, never words. Safe to repeat, and to be
-    killed in the middle of: then repeat it.
+    delivery or replay before it begins. Outcomes stay; they hold ids, never words. Safe to repeat, and to be killed in
+    the middle of: then repeat it.
     """
     tombstone = outcomes.Tombstone(tenant=recording.tenant, recording_id=recording.recording_id, deleted_at=now)
     with contextlib.suppress(errors.AlreadyExistsError):
         await store.create(recording.tombstone_key, documents.encode(tombstone))
     calls = await outcome.Reader(store).calls_of(recording) or [recording.recording_id]
     gone = await store.keys(recording.transcripts_prefix)
-    for folder in ("checkpoints", "quarantine"):
+    for folder in ("checkpoints", "claims", "quarantine"):
         gone += await store.keys(f"{folder}/{recording.prefix}/")
     for call_id in calls:
         copy = identity.current_copy_key(recording.tenant, call_id)

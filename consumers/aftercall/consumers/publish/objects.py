@@ -90,11 +90,16 @@ class ObjectStore:
 
     async def keys(self, prefix: str) -> list[str]:
         """Return every key below `prefix`, in order."""
+        return [key for key, _ in await self.listing(prefix)]
+
+    async def listing(self, prefix: str) -> list[tuple[str, float]]:
+        """Return every key below `prefix`, in order, and when each was written last (Unix seconds)."""
         import obstore
         import obstore.exceptions
 
-        def listed() -> list[str]:
-            return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
+        def listed() -> list[tuple[str, float]]:
+            every = (entry for batch in obstore.list(self._store, prefix) for entry in batch)
+            return sorted((entry["path"], entry["last_modified"].timestamp()) for entry in every)
 
         try:
             return await asyncio.to_thread(listed)

@@ -109,6 +109,7 @@ class Publisher(Reader):
             input_sha256=made.audio.sha256,
             **_identity_of(work, made.call_id),
             attempts=attempts,
+            replay_of=made.replay_of,
             decided_at=now,
         )
         decided = await self._decide(work, outcome)
@@ -138,6 +139,7 @@ class Publisher(Reader):
             message=message,
             **_identity_of(work, event.call_id),
             attempts=attempts,
+            replay_of=event.replay_of,
             decided_at=now,
         )
         decided = await self._decide(work, outcome)

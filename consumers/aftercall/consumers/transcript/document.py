@@ -80,6 +80,7 @@ def build(facts: Facts, *, now: datetime.datetime) -> transcript.Transcript:
         ),
         timings_s={stage: round(max(0.0, spent_s), 3) for stage, spent_s in facts.timings_s.items()},
         metadata=event.metadata,
+        replay_of=event.replay_of,
     )
 
 

@@ -55,17 +55,17 @@ class PatientBackend:
     async def transcribe(self, window: windows.Window) -> windows.WindowResult:
         """Transcribe one window, waiting while the backend is down; see `SpeechBackend`."""
         self._budget = self._budget.earned()
-        for tried in range(1, _MOST_TRIES + 1):
+        n_tried = 0
+        while True:
             await self._wait_until_closed()
+            # Whoever asks during an outage tries for all of them, whether it is over.
+            n_tried += self._breaker.until_s is None
             try:
-                result = await self._ask(window)
+                return await self._ask(window)
             except errors.TransientError:
-                if tried == _MOST_TRIES or not self._may_retry():
+                if n_tried >= _MOST_TRIES or not self._may_retry():
                     raise
-                await asyncio.sleep(_BACKOFF_S * 2**tried * (0.5 + self._luck()))
-            else:
-                return result
-        raise AssertionError("the last try returns or raises")
+                await asyncio.sleep(_BACKOFF_S * 2**n_tried * (0.5 + self._luck()))
 
     async def _ask(self, window: windows.Window) -> windows.WindowResult:
         self._set(self._breaker.asked())

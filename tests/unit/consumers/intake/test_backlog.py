@@ -34,6 +34,7 @@ class Rig:
             deferred_topic="deferred",
             parked_topic="parked",
             is_known=lambda tenant: tenant in self.known,
+            has_model=lambda model: model == "ours",
             version_of=self._version_of,
             bury=self._bury,
             put_aside=self._put_aside,
@@ -62,10 +63,12 @@ class Rig:
             raise errors.TransientError("down", reason=outcomes.Reason.BROKER_UNAVAILABLE)
         self.aside.append((topic, record, headers))
 
-    def record(self, tenant: str, *, topic: str = "live", at_s: float = 0.0, **fields: typing.Any) -> kafka.Record:
+    def record(
+        self, tenant: str, *, topic: str = "live", at_s: float = 0.0, model: str | None = None, **fields: typing.Any
+    ) -> kafka.Record:
         """Build a record that announces a recording."""
         offset = next(self._offsets)
-        data = doubles.event(f"c{offset}", tenant).model_dump(mode="json", exclude_none=True)
+        data = doubles.event(f"c{offset}", tenant, model=model).model_dump(mode="json", exclude_none=True)
         value = {"specversion": "1.0", "id": str(offset), "source": "t", "type": events.RECORDING_READY, "data": data}
         place = kafka.Place(topic, 0, offset, 1)
         return kafka.Record(place, b"k", json.dumps(value | fields).encode(), (), at_s)
@@ -134,12 +137,13 @@ async def test_a_record_is_finished_only_once_it_lies_elsewhere(monkeypatch: pyt
     [
         ({"type": "io.aftercall.recording.ready.v2"}, entrance.NEWER_SCHEMA),
         ({"tenant": "new"}, entrance.UNKNOWN_TENANT),
+        ({"model": "theirs"}, entrance.OTHER_MODEL),
     ],
 )
 async def test_what_cannot_be_taken_yet_is_parked(fields: dict[str, str], why: str) -> None:
     """With its reason; it is neither lost nor dead."""
     rig = Rig()
-    await rig.arrive(rig.record(fields.pop("tenant", "acme"), **fields))
+    await rig.arrive(rig.record(fields.pop("tenant", "acme"), model=fields.pop("model", "ours"), **fields))
 
     ((topic, _, headers),) = rig.aside
     assert ("parked", why.encode()) == (topic, dict(headers)[parking.WHY])

@@ -71,7 +71,7 @@ def two() -> Two:
 async def test_one_of_two_gets_it(two: Two) -> None:
     """However close they come; the other is told to wait."""
     work = doubles.taken().work
-    said = await asyncio.gather(two.first.take(work), two.second.take(work))
+    said = await asyncio.gather(two.first.take(work, doubles.event()), two.second.take(work, doubles.event()))
 
     assert [claimed.Held, claims.Wait] == sorted((type(one) for one in said), key=lambda kind: kind.__name__)
 
@@ -79,18 +79,18 @@ async def test_one_of_two_gets_it(two: Two) -> None:
 async def test_silence_is_measured_by_the_one_who_waits(two: Two) -> None:
     """A heartbeat in between begins the lease anew; then the attempt after is taken, alone."""
     work = doubles.taken().work
-    held = await two.first.take(work)
+    held = await two.first.take(work, doubles.event())
     assert isinstance(held, claimed.Held)
-    assert claims.Wait(1000.0, "a") == await two.second.take(work)
+    assert claims.Wait(1000.0, "a") == await two.second.take(work, doubles.event())
     two.clock.now = 999.0
     await two.first.report(work, reports.Stage.TRANSCRIBING, progress=0.5)
     await two.first._write(held)
-    assert claims.Wait(1000.0, "a") == await two.second.take(work)
+    assert claims.Wait(1000.0, "a") == await two.second.take(work, doubles.event())
     two.clock.now = 1998.0
-    assert claims.Wait(1.0, "a") == await two.second.take(work)
+    assert claims.Wait(1.0, "a") == await two.second.take(work, doubles.event())
     two.clock.now = 1999.0
 
-    taken = await two.second.take(work)
+    taken = await two.second.take(work, doubles.event())
 
     assert isinstance(taken, claimed.Held)
     assert (2, True, 0) == (taken.claim.attempt, taken.claim.suspect, taken.claim.strikes)
@@ -99,11 +99,11 @@ async def test_silence_is_measured_by_the_one_who_waits(two: Two) -> None:
 async def test_work_that_was_handed_back_is_taken_at_once(two: Two) -> None:
     """With its strikes."""
     work = doubles.taken().work
-    held = await two.first.take(work)
+    held = await two.first.take(work, doubles.event())
     assert isinstance(held, claimed.Held)
     await two.first.end(held, reason=outcomes.Reason.DECODER_DIED, message="died", strike=True)
 
-    taken = await two.second.take(work)
+    taken = await two.second.take(work, doubles.event())
 
     assert isinstance(taken, claimed.Held)
     assert (2, False, 1) == (taken.claim.attempt, taken.claim.suspect, taken.claim.strikes)
@@ -112,9 +112,9 @@ async def test_work_that_was_handed_back_is_taken_at_once(two: Two) -> None:
 async def test_the_same_work_twice_in_one_process_waits(two: Two) -> None:
     """Two events of one recording on two partitions."""
     work = doubles.taken().work
-    assert isinstance(await two.first.take(work), claimed.Held)
+    assert isinstance(await two.first.take(work, doubles.event()), claimed.Held)
 
-    assert isinstance(await two.first.take(work), claims.Wait)
+    assert isinstance(await two.first.take(work, doubles.event()), claims.Wait)
 
 
 async def test_a_lost_answer_is_no_loss(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,12 +127,12 @@ async def test_a_lost_answer_is_no_loss(two: Two, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(two.store, "create", create_twice)
 
-    assert isinstance(await two.first.take(doubles.taken().work), claimed.Held)
+    assert isinstance(await two.first.take(doubles.taken().work, doubles.event()), claimed.Held)
 
 
 async def test_two_deliveries_at_once_in_one_process_are_one_attempt(two: Two) -> None:
     """They would write the same claim, and neither could tell it from its own."""
     work = doubles.taken().work
-    said = await asyncio.gather(two.first.take(work), two.first.take(work))
+    said = await asyncio.gather(two.first.take(work, doubles.event()), two.first.take(work, doubles.event()))
 
     assert [claimed.Held, claims.Wait] == sorted((type(one) for one in said), key=lambda kind: kind.__name__)
