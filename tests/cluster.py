@@ -137,7 +137,8 @@ class Cluster:
     def outcomes(self) -> list[outcomes.Outcome]:
         """Return every outcome that was decided."""
         store = self.bucket(self.outbox)
-        keys = [entry["path"] for batch in obstore.list(store, "outcomes/") for entry in batch]
+        every = (entry["path"] for batch in obstore.list(store, "outcomes/") for entry in batch)
+        keys = [key for key in every if not key.endswith("/deleted.json")]
         return [documents.parse(outcomes.Outcome, bytes(obstore.get(store, key).bytes()), what=key) for key in keys]
 
     def count(self, prefix: str) -> int:

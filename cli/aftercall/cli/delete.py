@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration
-from aftercall.consumers import broker
-from aftercall.consumers.publish import deletion, kafka, objects
-from aftercall.contracts import identity, settings
+from aftercall.cli import configuration, platform
+from aftercall.consumers.publish import deletion, kafka
+from aftercall.contracts import identity
 
 
 def delete(
@@ -28,25 +27,16 @@ def delete(
 
     Example: aftercall delete 6f1c2d --tenant acme
     """
-    configured = configuration.load(settings_file)
-    configuration.need(
-        configured,
-        kafka__bootstrap_servers="names no broker",
-        store__bucket="names no bucket of transcripts and outcomes",
-    )
+    ours = platform.Platform(configuration.load(settings_file))
     recording = identity.Recording(tenant, recording_id)
     if not yes:
         typer.confirm(f"Delete every transcript of {tenant}/{recording_id}, for good?", abort=True)
-    n_gone = asyncio.run(_delete(configured, recording))
+    n_gone = asyncio.run(_delete(ours, recording))
     shown = {"tenant": tenant, "recordingId": recording_id, "objects": n_gone}
     typer.echo(json.dumps(shown) if as_json else f"deleted {tenant}/{recording_id}: {n_gone} objects")
 
 
-async def _delete(configured: settings.Settings, recording: identity.Recording) -> int:
-    store = objects.ObjectStore.s3(configured.store, str(configured.store.bucket), prefix=configured.store.prefix)
-    producer = kafka.Producer(broker.client(configured.kafka, name="aftercall-delete"))
-    try:
-        news = kafka.KafkaTopic(producer, configured.kafka.transcripts_topic)
-        return await deletion.delete(store, news, recording, now=datetime.datetime.now(datetime.UTC))
-    finally:
-        await producer.close()
+async def _delete(ours: platform.Platform, recording: identity.Recording) -> int:
+    async with ours.producing() as producer:
+        news = kafka.KafkaTopic(producer, ours.kafka.transcripts_topic)
+        return await deletion.delete(ours.store, news, recording, now=datetime.datetime.now(datetime.UTC))

@@ -12,7 +12,21 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import consume, delete, demo, doctor, publish, relay, schema, status, transcribe, up
+from aftercall.cli import (
+    checking,
+    consume,
+    delete,
+    demo,
+    dlq,
+    doctor,
+    publish,
+    relay,
+    replay,
+    schema,
+    status,
+    transcribe,
+    up,
+)
 from aftercall.contracts import errors
 
 EXIT_FAILED = 1
@@ -33,7 +47,10 @@ app.command()(consume.consume)
 app.command()(relay.relay)
 app.command()(publish.publish)
 app.command()(status.status)
+app.command()(replay.replay)
 app.command()(delete.delete)
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(checking.app, name="events")
 app.command()(doctor.doctor)
 app.command()(schema.schema)
 app.command()(demo.demo)

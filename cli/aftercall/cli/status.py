@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration, local
-from aftercall.contracts import reports
+from aftercall.cli import configuration, local, platform
+from aftercall.consumers import tracking
+from aftercall.contracts import errors, reports
 
 EXIT_NOT_FOUND = 4
 
@@ -23,20 +24,35 @@ def status(
 ) -> None:
     """Say where a call is: its stage, place in the queue, attempts and outcome.
 
-    Reads the data folder, so it answers whether or not the service is running. Exits 4 when nothing is known.
+    Reads the data folder, or S3 and Kafka where the settings name a bucket, so it answers whether or not anything is
+    running. Exits 4 when nothing is known.
 
     Example: aftercall status 6f1c2d --tenant acme --json
     """
     loaded = configuration.load(settings_file, data={"dir": data})
-    found = asyncio.run(_find(loaded.data.dir, call_id, tenant))
+    if loaded.store.bucket is not None and data is None:
+        where = f"bucket {loaded.store.bucket}"
+        if tenant is None:
+            raise errors.ConfigurationError("--tenant: an id alone does not say whose call it is")
+        found = asyncio.run(_track(platform.Platform(loaded), call_id, tenant))
+    else:
+        where = str(loaded.data.dir)
+        found = asyncio.run(_find(loaded.data.dir, call_id, tenant))
     if as_json:
         typer.echo("[" + ",".join(report.model_dump_json() for report in found) + "]")
     elif found:
         typer.echo("\n\n".join(describe(report) for report in found))
     if not found:
         whose = f" of tenant {tenant!r}" if tenant else ""
-        typer.echo(f"aftercall: no call {call_id!r}{whose} is known in {loaded.data.dir}", err=True)
+        typer.echo(f"aftercall: no call {call_id!r}{whose} is known in {where}", err=True)
         raise typer.Exit(EXIT_NOT_FOUND)
+
+
+async def _track(ours: platform.Platform, id_: str, tenant: str) -> list[reports.WorkReport]:
+    tracker = tracking.Tracker(
+        ours.store, ours.browser, topics=ours.work_topics, group=ours.kafka.group, templates=ours.templates
+    )
+    return await tracker.find(tenant, id_)
 
 
 async def _find(data_dir: local.Path, id_: str, tenant: str | None) -> list[reports.WorkReport]:
@@ -60,6 +76,10 @@ def describe(report: reports.WorkReport) -> str:
         lines.insert(1, f"  recording      {report.recording_id}")
     if report.audio_s is not None:
         lines.append(f"  cost           {report.audio_s:.1f} audio-seconds")
+    if report.consumer is not None:
+        lines.append(f"  consumer       {report.consumer}")
+    if report.trace_id is not None:
+        lines.append(f"  trace          {report.trace_id}")
     if report.waiting_reason is not None:
         lines.append(f"  waiting        {report.waiting_reason}")
     if report.message:

@@ -125,9 +125,14 @@ class Work:
         return f"checkpoints/{self.recording.prefix}/{key_part(self.version)}/{self.generation}/"
 
     @property
+    def generations_prefix(self) -> str:
+        """The prefix under which the claims of every generation of this version lie."""
+        return f"{self.recording.claims_prefix}{key_part(self.version)}/"
+
+    @property
     def claims_prefix(self) -> str:
         """The prefix under which every attempt at this work lies."""
-        return f"claims/{self.recording.prefix}/{key_part(self.version)}/{self.generation}/"
+        return f"{self.generations_prefix}{self.generation}/"
 
     def claim_key(self, attempt: int) -> str:
         """The create-only object that counts an attempt before anything is done."""

@@ -7,6 +7,9 @@ from aftercall.consumers.publish import kafka
 from aftercall.contracts import outcomes
 
 REASON, MESSAGE, ORIGIN = "aftercall-reason", "aftercall-message", "aftercall-origin"
+REPLAYED = "aftercall-replayed"
+"""Marks the record that says that a dead letter of the same origin was announced again."""
+_OURS = frozenset({REASON, MESSAGE, ORIGIN})
 
 
 class DeadLetters:
@@ -22,6 +25,14 @@ class DeadLetters:
         origin = f"{place.topic}/{place.partition}/{place.offset}".encode()
         headers = (*record.headers, (REASON, reason.encode()), (MESSAGE, message.encode()), (ORIGIN, origin))
         await self._producer.send(self._topic, record.value or b"", key=origin, headers=headers)
+
+    async def replay(self, letter: polling.Record, origin: str) -> None:
+        """Append a dead letter to its own topic again, as it came; then note that, so that it is dead no more."""
+        topic = origin.rsplit("/", 2)[0]
+        kept = tuple((name, value) for name, value in letter.headers if name not in _OURS)
+        await self._producer.send(topic, letter.value or b"", key=None, headers=kept)
+        mark = ((REPLAYED, b"1"), (ORIGIN, origin.encode()))
+        await self._producer.send(self._topic, b"", key=origin.encode(), headers=mark)
 
 
 async def put_aside(
