@@ -62,6 +62,7 @@ class Stub:
             "recording_id": work.recording.recording_id,
             "version": work.version,
             "transcription_id": work.transcription_id,
+            "call_id": taken.event.call_id,
             "replay_of": taken.event.replay_of,
             # Two honest runs differ, as they do when an engine's arithmetic depends on the batch.
             "metadata": {"run": hashlib.sha256(os.urandom(8)).hexdigest()},

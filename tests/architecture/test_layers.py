@@ -22,6 +22,7 @@ PURE = (
     "consumers/aftercall/consumers/intake/parking.py",
     "consumers/aftercall/consumers/intake/sources.py",
     "consumers/aftercall/consumers/intake/turns.py",
+    "consumers/aftercall/consumers/intake/twilio.py",
     "consumers/aftercall/consumers/publish/webhook.py",
     "consumers/aftercall/consumers/recording/crosstalk.py",
     "consumers/aftercall/consumers/recording/containers.py",

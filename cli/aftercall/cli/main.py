@@ -19,6 +19,7 @@ from aftercall.cli import (
     demo,
     dlq,
     doctor,
+    ingest,
     publish,
     relay,
     replay,
@@ -45,6 +46,7 @@ app.command()(transcribe.transcribe)
 app.command()(up.up)
 app.command()(consume.consume)
 app.command()(relay.relay)
+app.command()(ingest.ingest)
 app.command()(publish.publish)
 app.command()(status.status)
 app.command()(replay.replay)

@@ -76,6 +76,7 @@ class Pod:
                 for bucket in configured.store.recording_buckets
             },
             web=self._web,
+            credentials_of=self.tenants.credentials,
         )
         kafka = configured.kafka
         door = entrance.Entrance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pathlib
+import urllib.parse
 
 from aftercall.consumers import observer
 from aftercall.consumers.intake import admission, turns
@@ -40,6 +41,25 @@ class Tenants:
     def is_known(self, name: str) -> bool:
         """Say whether a tenant may be served: any, unless a file lists those that are."""
         return self._path is None or name in self._policies
+
+    def twilio_account(self, account_sid: str) -> tuple[str, str] | None:
+        """Return whose an account with Twilio is, and its token; None for one that nobody has."""
+        for policy in self._policies.values():
+            if policy.twilio is not None and policy.twilio.account_sid == account_sid:
+                return policy.name, _read(policy.twilio.auth_token_file).decode().strip()
+        return None
+
+    def credentials(self, uri: str, tenant: str) -> tuple[str, str] | None:
+        """Return what a tenant's recording is fetched with, user and password; None where its address is not the place.
+
+        They go to the account's own host and over TLS only, or to this machine.
+        """
+        account, parts = self.policy(tenant).twilio, urllib.parse.urlsplit(uri)
+        if account is None or parts.hostname != account.host:
+            return None
+        if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1"}:
+            return None
+        return account.account_sid, _read(account.auth_token_file).decode().strip()
 
     def terms(self, name: str) -> turns.Terms:
         """Return what a tenant's policy means for whose turn it is."""

@@ -32,6 +32,19 @@ class Webhook(pydantic.BaseModel):
     """Files that hold a `whsec_` secret each; several while one is being replaced, and all of them sign."""
 
 
+class Twilio(pydantic.BaseModel):
+    """A tenant's account with Twilio."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    account_sid: Annotated[str, pydantic.Field(min_length=1)]
+    """The account's SID, as callbacks name it; only this tenant's recordings come from it."""
+    auth_token_file: pathlib.Path
+    """File that holds the account's auth token: it signs callbacks, and recordings are fetched with it."""
+    host: str = "api.twilio.com"
+    """Host that recordings are fetched from with the token, and no other."""
+
+
 class TenantPolicy(pydantic.BaseModel):
     """What one tenant is allowed and wants."""
 
@@ -51,13 +64,15 @@ class TenantPolicy(pydantic.BaseModel):
     """Recordings of the tenant that one consumer works on at once; none: as many as it works on."""
     webhook: Webhook | None = None
     """Where the tenant is told of outcomes, by `aftercall relay`; none: nowhere."""
+    twilio: Twilio | None = None
+    """The tenant's account with Twilio, for `aftercall ingest` and what that announces; none: no account."""
     weight: Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
     """Share of what tenants compete for: a tenant of weight 4 gets four times as much as one of weight 1."""
 
     @property
     def is_shared_out(self) -> bool:
-        """Whether it asks for what only a consumer or relay on Kafka honours: a limit, a cap, a weight or a webhook."""
-        shared = (self.audio_seconds_per_minute, self.concurrency, self.webhook)
+        """Whether it asks for what is honoured on Kafka only: a limit, a cap, a weight, a webhook or an account."""
+        shared = (self.audio_seconds_per_minute, self.concurrency, self.webhook, self.twilio)
         return any(one is not None for one in shared) or self.weight != 1.0
 
     @pydantic.model_validator(mode="before")

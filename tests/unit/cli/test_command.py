@@ -11,7 +11,22 @@ import sys
 import material
 import pytest
 
-COMMANDS = ("transcribe", "up", "consume", "relay", "publish", "status", "events", "dlq", "replay", "delete", "doctor", "schema", "demo")
+COMMANDS = (
+    "transcribe",
+    "up",
+    "consume",
+    "relay",
+    "ingest",
+    "publish",
+    "status",
+    "events",
+    "dlq",
+    "replay",
+    "delete",
+    "doctor",
+    "schema",
+    "demo",
+)
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

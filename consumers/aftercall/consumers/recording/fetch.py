@@ -15,7 +15,7 @@ import pathlib
 import re
 import typing
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from aftercall.consumers import addresses
 from aftercall.contracts import errors, outcomes
@@ -50,6 +50,7 @@ class Fetcher:
     """Fetches `file://` addresses below the allowed folders, and `scheme://bucket/key` from the sources given.
 
     `sources` are by `scheme://bucket`. `web` fetches `http://` and `https://`; without it nothing else can be reached.
+    `credentials_of(uri, tenant)` says with which user and password, if any.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Fetcher:
         max_size_bytes: int,
         sources: Mapping[str, Source] | None = None,
         web: httpx2.AsyncClient | None = None,
+        credentials_of: Callable[[str, str], tuple[str, str] | None] = lambda uri, tenant: None,
     ) -> None:
         self._folders = [folder.resolve() for folder in folders]
         self._max_size_bytes = max_size_bytes
         self._sources = dict(sources or {})
         self._web = web
+        self._credentials_of = credentials_of
 
     async def fetch(self, uri: str, into: pathlib.Path, *, tenant: str, version: str | None = None) -> Fetched:
         """Copy the recording of `tenant` at `uri` to the file `into`.
@@ -73,10 +76,12 @@ class Fetcher:
         `errors.TransientError` when the store or the disk fails.
         """
         parts = urllib.parse.urlsplit(uri)
+        if parts.scheme == "absent":
+            raise errors.RejectedError(f"there is no recording: {parts.path}", reason=outcomes.Reason.NO_AUDIO)
         if parts.scheme == "file":
             fetched = await asyncio.to_thread(self._copy_file, parts, into)
         elif parts.scheme in {"http", "https"} and self._web is not None:
-            fetched = await self._copy_page(self._web, uri, into)
+            fetched = await self._copy_page(self._web, uri, into, self._credentials_of(uri, tenant))
         else:
             fetched = await self._copy_object(self._source(parts, tenant), parts, into, version)
         if version is not None and version.startswith(DIGEST_PREFIX) and version != DIGEST_PREFIX + fetched.sha256:
@@ -147,10 +152,12 @@ class Fetcher:
                 self._spool, (bytes(chunk) for chunk in found.stream(min_chunk_size=_CHUNK_BYTES)), into
             )
 
-    async def _copy_page(self, web: httpx2.AsyncClient, uri: str, into: pathlib.Path) -> Fetched:
+    async def _copy_page(
+        self, web: httpx2.AsyncClient, uri: str, into: pathlib.Path, credentials: tuple[str, str] | None
+    ) -> Fetched:
         digest, size_bytes = hashlib.sha256(), 0
         with _web_translated(), _kept_whole(into):
-            async with web.stream("GET", uri, headers={"Accept-Encoding": "identity"}) as answer:
+            async with web.stream("GET", uri, headers={"Accept-Encoding": "identity"}, auth=credentials) as answer:
                 if answer.status_code != 200:
                     raise _not_answered(answer.status_code)
                 with into.open("wb") as spool:
