@@ -47,12 +47,16 @@ def key_part(value: str) -> str:
     """Map an id to a part of an object key, one to one.
 
     A plain id stays as it is. Every other byte of its UTF-8 becomes `=XX`; what would be longer than 120
-    characters keeps a readable head and ends in `=.` and its SHA-256 (`=` followed by `.` occurs nowhere else).
+    characters keeps a readable head and ends in `=.` and its SHA-256 (`=` followed by `.` occurs nowhere else). No part
+    ends in `.json`: where keys are files, `a.json` could not be a call's copy and a recording's folder at once.
     """
-    if _PLAIN.fullmatch(value) and len(value) <= _MAX_KEY_PART_CHARS:
+    odd_dots = {0, len(value) - 5 if value.endswith(".json") else 0}
+    if _PLAIN.fullmatch(value) and len(value) <= _MAX_KEY_PART_CHARS and len(odd_dots) == 1:
         return value
     parts = [
-        char if _PLAIN.fullmatch(char) or (char == "." and at > 0) else "".join(f"={b:02X}" for b in char.encode())
+        char
+        if _PLAIN.fullmatch(char) or (char == "." and at not in odd_dots)
+        else "".join(f"={b:02X}" for b in char.encode())
         for at, char in enumerate(value)
     ]
     if sum(map(len, parts)) <= _MAX_KEY_PART_CHARS:
