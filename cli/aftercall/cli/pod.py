@@ -56,8 +56,7 @@ class Pod:
         self.store = objects.ObjectStore.s3(store, str(store.bucket), prefix=store.prefix)
         # Different after every start: a claim of this pod's last life is another's.
         self.owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-        client = broker.client(configured.kafka, name=self.owner)
-        self.producer = producing.Producer(client)
+        self.producer = producing.Producer(broker.client(configured.kafka, name=self.owner))
         self.publisher = outcome.Publisher(
             self.store,
             producing.KafkaTopic(self.producer, configured.kafka.transcripts_topic),
@@ -108,9 +107,9 @@ class Pod:
         self.poller = polling.into_loop(
             self.backlog,
             [*(topic.name for topic in kafka.topics), kafka.deferred_topic, kafka.parked_topic],
-            client,
             kafka,
             group=kafka.group,
+            name=self.owner,
         )
 
         self._gauges = gauges.Gauges(self.observe, self.backlog, self.poller)

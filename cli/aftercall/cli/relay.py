@@ -12,7 +12,7 @@ from aftercall.cli import configuration, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.consumers import broker, egress, observer, tenants
 from aftercall.consumers.intake import kafka as polling
-from aftercall.consumers.publish import clickhouse, news, objects, outcome, webhooks
+from aftercall.consumers.publish import clickhouse, news, objects, outcome, sweep, webhooks
 from aftercall.consumers.publish import kafka as producing
 from aftercall.consumers.publish import relay as carrying
 from aftercall.contracts import errors, settings
@@ -60,18 +60,22 @@ async def _carry_rows(
     observe: observer.Observer,
     stopping: asyncio.Event,
 ) -> None:
+    group = f"{configured.kafka.group}.{carrying.GROUP}"
     told = news.KafkaNews(
-        broker.client(configured.kafka, name="aftercall-relay"),
-        configured.kafka.transcripts_topic,
-        group=f"{configured.kafka.group}.{carrying.GROUP}",
+        broker.member(configured.kafka, group=group, name="aftercall-relay"), configured.kafka.transcripts_topic
     )
-    carrier = carrying.ClickHouseRelay(
-        told, outcome.Reader(store), clickhouse.ClickHouse.configured(configured.clickhouse), observe
-    )
+    sink = clickhouse.ClickHouse.configured(configured.clickhouse)
+    carrier = carrying.ClickHouseRelay(told, outcome.Reader(store), sink, observe)
+    producer = producing.Producer(broker.client(configured.kafka, name="aftercall-sweep"))
+    publisher = outcome.Publisher(store, producing.KafkaTopic(producer, configured.kafka.transcripts_topic))
+    sweeper = sweep.Sweep(store, publisher, sink, observe, settle_s=configured.clickhouse.sweep_settle_s)
     try:
-        await carrier.run(stopping)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(carrier.run(stopping), name="carrier")
+            tasks.create_task(sweeper.run(stopping, interval_s=configured.clickhouse.sweep_interval_s), name="sweep")
     finally:
         await told.close()
+        await producer.close()
 
 
 async def _tell_tenants(
@@ -81,8 +85,7 @@ async def _tell_tenants(
     stopping: asyncio.Event,
 ) -> None:
     hooks, kafka = configured.webhooks, configured.kafka
-    client = broker.client(kafka, name="aftercall-webhooks")
-    producer = producing.Producer(client)
+    producer = producing.Producer(broker.client(kafka, name="aftercall-webhooks"))
     policies = tenants.Tenants(configured, observe)
 
     allowed = [ipaddress.ip_network(text) for text in hooks.private_networks]
@@ -100,9 +103,9 @@ async def _tell_tenants(
         poller = polling.into_loop(
             teller,
             [kafka.transcripts_topic, *webhooks.delay_topics(hooks.topic_prefix).values()],
-            client,
             kafka,
             group=f"{kafka.group}.webhooks",
+            name="aftercall-webhooks",
         )
         poller.start()
         try:

@@ -30,3 +30,20 @@ def client(configured: sections.Kafka, *, name: str) -> dict[str, typing.Any]:
         "ssl_keyfile": configured.key_file,
     }
     return found | {key: str(file) for key, file in files.items() if file is not None}
+
+
+def member(configured: sections.Kafka, *, group: str, name: str) -> dict[str, typing.Any]:
+    """Return what a member of a consumer group is configured with; it commits by itself, when it knows what is done."""
+    return client(configured, name=name) | {
+        "group_id": group,
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "max_poll_interval_ms": int(configured.max_poll_interval_s * 1000),
+        "session_timeout_ms": int(configured.session_timeout_s * 1000),
+        "heartbeat_interval_ms": int(configured.session_timeout_s * 1000 / 10),
+        # A poll must return all that was fetched: kafka-python (3.0.12) sets records that are left over aside when
+        # their partition is paused, and does not bring them back while no other fetch ends (the partition stands still
+        # for ever). What a poll may return is bounded by what is fetched instead, 64 KiB of each partition.
+        "max_poll_records": 10**9,
+        "max_partition_fetch_bytes": 64 * 1024,
+    }

@@ -149,6 +149,9 @@ WEBHOOKS = Metric(
     " busy.",
     ("verdict",),
 )
+SWEPT = Metric(
+    "aftercall_relay_swept_total", Kind.COUNTER, "Outcomes without a row that a sweep found, and told of again."
+)
 RELAY_FAILURES = Metric(
     "aftercall_relay_failures_total", Kind.COUNTER, "Deliveries to a sink that failed and will be retried.", ("sink",)
 )

@@ -232,6 +232,10 @@ class ClickHouse(Section):
     """Name to log in with."""
     password: pydantic.SecretStr | None = None
     """Password to log in with."""
+    sweep_interval_s: PositiveSeconds = 86_400.0
+    """Seconds between looks for outcomes that have no row; each lists every outcome, a request a thousand."""
+    sweep_settle_s: Annotated[float, pydantic.Field(ge=0)] = 3600.0
+    """Seconds after which an outcome without a row counts as missing."""
     folder: pathlib.Path | None = None
     """Folder for a ClickHouse inside the relay's own process, where there is no server."""
 

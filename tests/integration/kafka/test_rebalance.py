@@ -96,7 +96,7 @@ class Comeback:
 def hang(ours: cluster.Cluster, tmp_path: pathlib.Path, **more: str) -> Comeback:
     """Stop a consumer past its session, let another do its work, and let it come back with its own results."""
     announce(ours, 4, 3.0)
-    env = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="4", **more)
+    env = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="8", **more)
     hung = cluster.Consumer(env, tmp_path / "hung", command=(STUB,))
     other = None
     try:

@@ -17,6 +17,7 @@ import time
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from aftercall.consumers import broker
 from aftercall.consumers.intake import offsets
 from aftercall.contracts import sections
 
@@ -89,10 +90,10 @@ class Sink(typing.Protocol):
 def into_loop(
     sink: Sink,
     topics: Collection[str],
-    client: Mapping[str, typing.Any],
     configured: sections.Kafka,
     *,
     group: str,
+    name: str,
 ) -> Poller:
     """Return a poller that delivers into the running event loop, from its own thread."""
     loop = asyncio.get_running_loop()
@@ -103,19 +104,16 @@ def into_loop(
 
     return Poller(
         topics,
-        client,
-        group=group,
+        broker.member(configured, group=group, name=name),
         # Looked up at each call, so that a sink can be stood in for.
         deliver=lambda records: tell(sink.arrive, records),
         withdraw=lambda partitions: tell(sink.withdraw, partitions),
         bounds=Bounds(configured.max_open_records, configured.max_open_bytes, configured.commit_interval_s),
-        max_poll_interval_s=configured.max_poll_interval_s,
-        session_timeout_s=configured.session_timeout_s,
     )
 
 
 class Poller:
-    """Reads topics as a member of a consumer group.
+    """Reads topics as a member of a consumer group; `config` is `broker.member`'s.
 
     `deliver(records)` and `withdraw(partitions)` are called on the poll thread and must return at once. What is
     delivered is read once for each assignment, and again after a restart where it was not finished.
@@ -124,14 +122,11 @@ class Poller:
     def __init__(
         self,
         topics: Collection[str],
-        client: Mapping[str, typing.Any],
+        config: Mapping[str, typing.Any],
         *,
-        group: str,
         deliver: Callable[[Sequence[Record]], None],
         withdraw: Callable[[Collection[Partition]], None],
         bounds: Bounds | None = None,
-        max_poll_interval_s: float = 300.0,
-        session_timeout_s: float = 45.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = sorted(topics)
@@ -139,27 +134,14 @@ class Poller:
         self._deliver = deliver
         self._withdraw = withdraw
         self._clock = clock
-        self._config = {
-            **client,
-            "group_id": group,
-            "auto_offset_reset": "earliest",
-            "enable_auto_commit": False,
-            "max_poll_interval_ms": int(max_poll_interval_s * 1000),
-            "session_timeout_ms": int(session_timeout_s * 1000),
-            "heartbeat_interval_ms": int(session_timeout_s * 1000 / 10),
-            # A poll must return all that was fetched: kafka-python (3.0.12) sets records that are left over aside when
-            # their partition is paused, and does not bring them back while no other fetch ends (the partition stands
-            # still for ever). What a poll may return is bounded by what is fetched instead, 64 KiB of each partition.
-            "max_poll_records": 10**9,
-            "max_partition_fetch_bytes": 64 * 1024,
-        }
+        self._config = dict(config)
         self._lock = threading.Lock()
         self._assigned: dict[Partition, _Assigned] = {}
         self._epochs = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-poll", daemon=True)
         self._last_commit_s = float("-inf")
-        self._max_poll_interval_s = max_poll_interval_s
+        self._max_poll_interval_s = self._config["max_poll_interval_ms"] / 1000
         self._last_poll_s: float | None = None
 
     def start(self) -> None:

@@ -93,6 +93,13 @@ class ClickHouse:
         values = dataclasses.asdict(recording)
         await self._run(lambda: self._client.command(sql, parameters=values))
 
+    async def known(self, transcription_ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that have a row."""
+        sql = "SELECT DISTINCT transcription_id FROM recordings WHERE transcription_id IN {ids:Array(String)}"
+        values = {"ids": list(transcription_ids)}
+        rows = await self._run(lambda: self._client.query(sql, parameters=values).result_rows)
+        return {str(row[0]) for row in rows}
+
     async def query(self, sql: str) -> list[dict[str, object]]:
         """Return the rows of a query."""
         return await self._run(lambda: list(self._client.query(sql).named_results()))

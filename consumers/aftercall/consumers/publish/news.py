@@ -23,16 +23,16 @@ _POLL_MS = 200
 
 
 class KafkaNews:
-    """Implements the reading half of `topic.Topic` for one group. What was read comes again until it is committed.
+    """Implements the reading half of `topic.Topic` for one group, configured as `broker.member` says.
 
-    A sink that is down for an hour keeps reading the same records from memory, and its consumer keeps polling with its
-    partitions paused, so that it stays in its group.
+    What was read comes again until it is committed. A sink that is down for an hour keeps reading the same records from
+    memory, and its consumer keeps polling with its partitions paused, so that it stays in its group.
     """
 
-    def __init__(self, client: Mapping[str, typing.Any], name: str, *, group: str) -> None:
-        self._config = {**client, "group_id": group, "auto_offset_reset": "earliest", "enable_auto_commit": False}
+    def __init__(self, config: Mapping[str, typing.Any], name: str) -> None:
+        self._config = dict(config)
         self._name = name
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix=f"news-{group}")
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix=f"news-{config['group_id']}")
         self._consumer: kafka.KafkaConsumer | None = None
         self._buffer: list[tuple[typing.Any, topic.Record]] = []
         self._last = 0
@@ -79,7 +79,7 @@ class KafkaNews:
         owned = consumer.assignment()
         full = len(self._buffer) >= limit
         (consumer.pause if full else consumer.resume)(*owned)
-        polled = consumer.poll(timeout_ms=0 if self._buffer else _POLL_MS, max_records=limit)
+        polled = consumer.poll(timeout_ms=0 if self._buffer else _POLL_MS)
         owned = consumer.assignment()
         self._buffer = [(at, record) for at, record in self._buffer if at[0] in owned]
         known = {at for at, _ in self._buffer}
