@@ -125,7 +125,7 @@ async def open_recording(path: pathlib.Path, limits: Limits) -> AsyncIterator[De
             stdin=recording,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # Nothing of ours, and no threads for linear algebra: starting them was a quarter of a short call's decoding.
+            # Nothing of ours; and no threads for linear algebra, whose start was a quarter of a short call's decoding.
             env={"OPENBLAS_NUM_THREADS": "1"},
             cwd="/",
             start_new_session=True,
