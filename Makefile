@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PARTS := contracts serve consumers api cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture schemas bench peers clean
+.PHONY: help install demo test lint types architecture schemas bench peers soak clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,11 @@ schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
 	@$(BIN)/python -m aftercall.contracts.reference
 
 bench: $(STAMP) ## Run the benchmarks and print their figures (about an hour on two cores)
-	@for name in engine service memory scheduler; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in engine service memory scheduler pipeline; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+soak: $(STAMP) ## Run the long forms of the tests that kill, break and overload (about two hours on two cores)
+	@HISTORY_EVENTS=10000 HISTORY_KILLS=200 BROKER_KILLS=60 WEBHOOK_KILLS=50 RELAY_OUTAGE_S=600 RELAY_KILLS=50 HOSTILE_MUTANTS=10000 \
+		$(BIN)/python -m pytest -s -o timeout=7200 tests/integration/kafka tests/integration/recording/test_hostile.py
 
 peers: $(STAMP) ## Fetch and build the servers that tests talk to (scripts/debian-packages.sh installs what that needs)
 	@$(BIN)/python tests/peers/__main__.py

@@ -11,8 +11,10 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={folder}/kafka
 auto.create.topics.enable=false
@@ -48,11 +50,11 @@ def build() -> pathlib.Path:
 
 
 class Broker(process.Server):
-    """A broker whose data survives `kill`."""
+    """A broker whose data survives `kill`. Whoever comes by a proxy to port `behind` is told the proxy's port."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, *, proxy_port: int | None = None) -> None:
         self._jars = build()
-        self.port = process.free_port()
+        self.port, self.behind = process.free_port(), process.free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._properties = folder / "server.properties"
         logging = folder / "log4j2.properties"
@@ -68,7 +70,14 @@ class Broker(process.Server):
             is_ready=self._has_started,
         )
         self._properties.write_text(
-            _PROPERTIES.format(port=self.port, controller=process.free_port(), folder=folder), encoding="utf-8"
+            _PROPERTIES.format(
+                port=self.port,
+                behind=self.behind,
+                proxy=proxy_port or self.behind,
+                controller=process.free_port(),
+                folder=folder,
+            ),
+            encoding="utf-8",
         )
         self._starts = 0
         subprocess.run(

@@ -99,7 +99,8 @@ class Pod:
         self.backlog = backlog.Backlog(
             door,
             max_open=configured.intake.max_open_calls,
-            max_ahead=kafka.max_open_records,
+            # The other half is for what is being read: a partition that was full is read on once half of it is free.
+            max_ahead=kafka.max_open_records // 2,
             terms_of=self.tenants.terms,
             finished=lambda place: self.poller.finish(place),
             leaving=lambda place: self.poller.leave(place),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 import random
@@ -11,8 +12,9 @@ import sys
 import time
 
 import cluster
+import obstore
 import pytest
-from peers import broker, s3
+from peers import broker, proxy, s3
 
 from aftercall.contracts import events
 
@@ -79,3 +81,64 @@ def test_nothing_acknowledged_is_lost(store: s3.S3, names: str, tmp_path: pathli
     assert {one.recording_id for one in decided} <= announced
     assert [] == cluster.doubled(one.recording_id for one in decided)
     assert {one.transcription_id for one in decided} == set(news)
+
+
+@pytest.mark.timeout(300)
+def test_a_bad_network_loses_nothing(store: s3.S3, names: str, tmp_path: pathlib.Path) -> None:
+    """Between consumers and broker: slow, silent for longer than a session, reset in the middle."""
+    seed = int(os.environ.get("BROKER_SEED", str(time.time_ns() % 10**9)))
+    rng = random.Random(seed)
+    between = proxy.Proxy()
+    server = broker.Broker(tmp_path, proxy_port=between.port)
+    server.start()
+    between.start(server.behind)
+    ours = cluster.Cluster(server, store, names)
+    ours.create(partitions=6)
+    env = ours.env(
+        STUB_LOG=str(tmp_path / "began"),
+        AFTERCALL_INTAKE__MAX_OPEN_CALLS="8",
+        AFTERCALL_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{between.port}",
+        AFTERCALL_KAFKA__SESSION_TIMEOUT_S="3",
+    )
+    told = [
+        events.RecordingReady.model_validate(
+            {"tenant": "acme", "call_id": f"n{at}", "recording_uri": f"s3://{ours.inbox}/any", "version": "1"}
+        )
+        for at in range(400)
+    ]
+    obstore.put(ours.bucket(ours.inbox), "any", b'{"sleep_s": 0.1}')
+    faults: collections.Counter[str] = collections.Counter()
+    consumers: list[cluster.Consumer] = []
+    started = time.monotonic()
+    try:
+        consumers = [cluster.Consumer(env, tmp_path / f"log{at}", command=(STUB,)) for at in range(2)]
+        for first in range(0, len(told), 40):
+            ours.announce(told[first : first + 40])
+            between.mode = rng.choice(proxy.MODES[1:])
+            faults[between.mode] += 1
+            if between.mode == "reset":
+                between.reset()
+            time.sleep(rng.uniform(1, 5))
+            between.mode = "pass"
+            time.sleep(rng.uniform(0.5, 2))
+        cluster.wait_until(
+            lambda: len(ours.outcomes()) == len(told) and ours.lag() == 0,
+            timeout_s=120,
+            what=f"an outcome of everything announced (seed {seed})",
+        )
+        for consumer in consumers:
+            consumer.check()
+        news = [events.parse(record.value).id for record in ours.records(ours.transcripts)]
+    finally:
+        for consumer in consumers:
+            consumer.kill()
+        between.stop()
+        server.kill()
+    began = (tmp_path / "began").read_bytes().count(b"\n")
+    decided = ours.outcomes()
+    sys.stdout.write(
+        f"seed {seed}: {dict(faults)}, {len(told)} announced, {len(decided)} outcomes, {began} executions,"
+        f" {len(news)} news, {time.monotonic() - started:.0f} s\n"
+    )
+    assert {one.transcription_id for one in decided} == set(news)
+    assert [] == cluster.doubled(one.recording_id for one in decided)

@@ -105,5 +105,34 @@ def test_ten_thousand_calls_of_one_tenant_hardly_delay_the_others(
     assert used >= 0.9
 
 
+@pytest.mark.timeout(150)
+def test_forty_tenants_over_their_share_do_not_stop_a_partition(
+    kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Path
+) -> None:
+    """Nothing of theirs ends for a long time; whoever comes then begins at once all the same."""
+    ours = cluster.Cluster(kafka, store, names)
+    ours.create(partitions=1)
+    obstore.put(ours.bucket(ours.inbox), "any", json.dumps({"sleep_s": 300.0}).encode())
+    many = [calls(ours, f"tenant{at}", 100) for at in range(40)]
+    ours.announce(one for row in zip(*many, strict=True) for one in row)
+    env = ours.env(
+        STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="64", AFTERCALL_KAFKA__DRAIN_S="0"
+    )
+    consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+    try:
+        cluster.wait_until(lambda: len(ours.records(ours.deferred)) > 3000, timeout_s=60, what="most put aside")
+        announced_s = time.time()
+        ours.announce(calls(ours, "newcomer", 1))
+        cluster.wait_until(
+            lambda: any(one["tenant"] == "newcomer" for one in engine(tmp_path)), timeout_s=20, what="the newcomer's"
+        )
+        consumer.check()
+    finally:
+        consumer.kill()
+    (begun_s,) = [float(one["at_s"]) for one in engine(tmp_path) if one["tenant"] == "newcomer"]
+    print(f"\nbeside 40 tenants with 4,000 calls waiting, a newcomer's begins after {begun_s - announced_s:.1f} s")
+    assert begun_s - announced_s < 5
+
+
 def _values(path: pathlib.Path, name: str) -> list[float]:
     return [float(line.rpartition(" ")[2]) for line in path.read_text().splitlines() if line.startswith(name)]

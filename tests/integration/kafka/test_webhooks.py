@@ -6,6 +6,7 @@ import base64
 import collections
 import dataclasses
 import http.server
+import os
 import pathlib
 import random
 import signal
@@ -24,6 +25,7 @@ from peers import broker, s3
 from aftercall.consumers.publish import webhooks
 from aftercall.contracts import events
 
+KILLS = int(os.environ.get("WEBHOOK_KILLS", "10"))
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
 
@@ -84,7 +86,15 @@ def ours(kafka: broker.Broker, store: s3.S3, names: str) -> cluster.Cluster:
     return found
 
 
-def start(ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path, tenants: list[str]) -> cluster.Consumer:
+def start(
+    ours: cluster.Cluster,
+    endpoints: Endpoints,
+    tmp_path: pathlib.Path,
+    tenants: list[str],
+    *,
+    networks: str = "[127.0.0.1/32]",
+    urls: dict[str, str] | None = None,
+) -> cluster.Consumer:
     """Start a relay that tells each tenant at the endpoint of its name."""
     (tmp_path / "secret").write_text(SECRET + "\n")
     (tmp_path / "tenants.yaml").write_text(
@@ -93,7 +103,7 @@ def start(ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path, t
                 {
                     "name": name,
                     "webhook": {
-                        "url": f"http://127.0.0.1:{endpoints.port}/{name}",
+                        "url": (urls or {}).get(name, f"http://127.0.0.1:{endpoints.port}/{name}"),
                         "secret_files": [str(tmp_path / "secret")],
                     },
                 }
@@ -105,7 +115,7 @@ def start(ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path, t
         AFTERCALL_INTAKE__TENANTS_FILE=str(tmp_path / "tenants.yaml"),
         AFTERCALL_WEBHOOKS__API_URL="https://calls.example",
         AFTERCALL_WEBHOOKS__TOPIC_PREFIX=f"{ours.name}.after",
-        AFTERCALL_WEBHOOKS__PRIVATE_NETWORKS="[127.0.0.1/32]",
+        AFTERCALL_WEBHOOKS__PRIVATE_NETWORKS=networks,
         AFTERCALL_WEBHOOKS__TIMEOUT_S="1",
         AFTERCALL_KAFKA__SESSION_TIMEOUT_S="1.5",
         TZ="America/Los_Angeles",
@@ -113,13 +123,13 @@ def start(ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path, t
     return cluster.Consumer(env, tmp_path / "relay", command=("-m", "aftercall.cli", "relay"))
 
 
-def tell(ours: cluster.Cluster, tenants: dict[str, int]) -> set[str]:
+def tell(ours: cluster.Cluster, tenants: dict[str, int], *, first: int = 0) -> set[str]:
     """Publish news, so many a tenant, shuffled; return the ids."""
     import kafka
 
     told = []
     for tenant, n in tenants.items():
-        for at in range(n):
+        for at in range(first, first + n):
             names = {"tenant": tenant, "call_id": f"c{at}", "recording_id": f"c{at}", "version": "1"}
             data = events.TranscriptReady(
                 **names,
@@ -174,16 +184,16 @@ def test_each_endpoint_by_itself(ours: cluster.Cluster, endpoints: Endpoints, tm
         assert {1} == {len(each) for each in bodies.values()}, "an attempt differed from the one before"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_nothing_is_lost_with_the_sender(ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path) -> None:
     """Killed again and again in the middle of it: every id arrives, always with the same bytes."""
     ids = tell(ours, {"good": 800, "flaky": 200})
     rng, kills = random.Random(3), 0
     relay = start(ours, endpoints, tmp_path, ["good", "flaky"])
     try:
-        while len(endpoints.ids("/good")) < 800 or kills < 10:
+        while len(endpoints.ids("/good")) < 800 or kills < KILLS:
             time.sleep(rng.uniform(2, 6))
-            if kills < 10:
+            if kills < KILLS:
                 relay.kill()
                 relay = start(ours, endpoints, tmp_path, ["good", "flaky"])
                 kills += 1
@@ -201,3 +211,68 @@ def test_nothing_is_lost_with_the_sender(ours: cluster.Cluster, endpoints: Endpo
     assert ids == set(arrived)
     for path in ("/good", "/flaky"):
         assert len({(id_, body) for id_, body, _ in endpoints.got[path]}) == len(endpoints.ids(path))
+
+
+@pytest.mark.timeout(120)
+def test_a_secret_is_replaced_without_a_gap(
+    ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path
+) -> None:
+    """With the old secret, then both, then the new one: a receiver that knows either believes what it gets then."""
+    new = "whsec_" + base64.b64encode(b"n" * 32).decode()
+    relay = start(ours, endpoints, tmp_path, ["good"])
+    (tmp_path / "next").write_text(new)
+    policies = yaml.safe_load((tmp_path / "tenants.yaml").read_text())
+    told = 0
+
+    def believed(*files: str, secrets: tuple[str, ...]) -> None:
+        nonlocal told
+        policies[0]["webhook"]["secret_files"] = [str(tmp_path / name) for name in files]
+        (tmp_path / "tenants.yaml").write_text(yaml.safe_dump(policies))
+        time.sleep(3)  # the file is looked at every two seconds
+        tell(ours, {"good": 1}, first=told)
+        told += 1
+        cluster.wait_until(lambda: len(endpoints.ids("/good")) == told, timeout_s=40, what="the webhook")
+        _, body, headers = endpoints.got["/good"][-1]
+        for secret in (SECRET, new):
+            if secret in secrets:
+                standardwebhooks.Webhook(secret).verify(body, headers)
+            else:
+                with pytest.raises(standardwebhooks.WebhookVerificationError):
+                    standardwebhooks.Webhook(secret).verify(body, headers)
+
+    try:
+        believed("secret", secrets=(SECRET,))
+        believed("secret", "next", secrets=(SECRET, new))
+        believed("next", secrets=(new,))
+        assert 0 == relay.stop()
+    finally:
+        relay.kill()
+
+
+@pytest.mark.timeout(120)
+def test_an_endpoint_on_a_private_network_is_never_asked(
+    ours: cluster.Cluster, endpoints: Endpoints, tmp_path: pathlib.Path
+) -> None:
+    """However its address is written; it counts as an endpoint that does not answer."""
+    port = endpoints.port
+    forms = {
+        "plain": f"http://127.0.0.1:{port}/",
+        "name": f"http://localhost:{port}/",
+        "decimal": f"http://2130706433:{port}/",
+        "short": f"http://127.1:{port}/",
+        "mapped": f"http://[::ffff:127.0.0.1]:{port}/",
+        "nat64": f"http://[64:ff9b::7f00:1]:{port}/",
+        "any": f"http://0.0.0.0:{port}/",
+        "user": f"http://good.example@127.0.0.1:{port}/",
+        "metadata": "http://169.254.169.254/latest/meta-data",
+    }
+    relay = start(ours, endpoints, tmp_path, list(forms), networks="[]", urls=forms)
+    try:
+        tell(ours, dict.fromkeys(forms, 1))
+        first = webhooks.delay_topics(f"{ours.name}.after")[5.0]
+        cluster.wait_until(lambda: len(ours.records(first)) == len(forms), timeout_s=40, what="every attempt put off")
+        assert relay.stop() in {0, -signal.SIGTERM}
+    finally:
+        relay.kill()
+
+    assert {} == dict(endpoints.got)

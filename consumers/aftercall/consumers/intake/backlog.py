@@ -56,8 +56,8 @@ class _Piece:
 class Backlog:
     """Takes records from a poller, and gives out work in turn.
 
-    Of each partition `max_ahead` records are read ahead; `finished(place)` tells the poller of one that has ended, and
-    `leaving(place)` of one that is being put aside and fills no place meanwhile.
+    Of each partition at most `max_ahead` records wait here; `finished(place)` tells the poller of one that has ended,
+    and `leaving(place)` of one that is being put aside and fills no place meanwhile.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class Backlog:
             self._leave(origin)
             return
         origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s
-        self._n_waiting += mine
+        self._n_waiting.update(mine)
         for event in read.ready:
             known = await self._door.resolve(event, is_wanted=lambda: not origin.withdrawn)
             assert known.version is not None

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _RETRY_S = 1.0
+_LEAVING = 0.75
+"""How much of a record's place is free again while it is on its way elsewhere: four such fill one place."""
 Partition = tuple[str, int]
 
 
@@ -269,7 +271,7 @@ class Poller:
         with self._lock:
             for at, assigned in self._assigned.items():
                 share = max(
-                    (assigned.tracked.n_open - len(assigned.leaving)) / bounds.max_open_offsets,
+                    (assigned.tracked.n_open - _LEAVING * len(assigned.leaving)) / bounds.max_open_offsets,
                     assigned.open_bytes / bounds.max_open_bytes,
                     len(assigned.committed.metadata) / offsets.PAUSE_AT_CHARS,
                 )

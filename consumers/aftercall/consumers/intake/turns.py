@@ -77,8 +77,8 @@ class Turns(Generic[Item]):
         """Return the work whose turn it is; None when all that waits is over its limit or its cap.
 
         `n_free` places are left for work of all tenants. One may have twice as much open as is left, so that alone it
-        gets two thirds of the places, and whoever comes finds one free, however long the others' work takes (dynamic
-        thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking, 1998).
+        gets two thirds of the places (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking,
+        1998); the last is kept for whoever has none, however long the others' work takes.
         """
         self._let_go(now_s)
         while (found := self._order.peek()) is not None:
@@ -89,7 +89,7 @@ class Turns(Generic[Item]):
             if known.terms.max_open is not None and known.n_open >= known.terms.max_open:
                 self._order.hold(tenant)
                 continue
-            if n_free is not None and known.n_open >= 2 * n_free:
+            if n_free is not None and known.n_open and (known.n_open >= 2 * n_free or n_free == 1):
                 self._crowded.add(tenant)
                 self._order.hold(tenant)
                 continue
