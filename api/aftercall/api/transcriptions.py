@@ -72,10 +72,8 @@ async def render(
     report = await _find(found, transcription_id, caller)
     made = await _transcript(found, report)
     if made is None:
-        raise _missing(report)
-    # A day's call takes about a second to write, which other requests need not wait for.
-    body = await asyncio.to_thread(formats.render, made, query.format)
-    return fastapi.Response(body, media_type=formats.MEDIA_TYPES[query.format])
+        raise missing(report)
+    return await rendered(made, query.format)
 
 
 @router.get("/transcriptions", responses=problems.responses(404))
@@ -129,7 +127,14 @@ async def _transcript(found: service.Service, report: reports.WorkReport) -> tra
     return None if decided is None else await found.publisher.read_transcript(decided)
 
 
-def _missing(report: reports.WorkReport) -> problems.ProblemError:
+async def rendered(made: transcript.Transcript, form: formats.Format) -> fastapi.Response:
+    """Answer with a transcript in a form."""
+    # A day's call takes about a second to write, which other requests need not wait for.
+    body = await asyncio.to_thread(formats.render, made, form)
+    return fastapi.Response(body, media_type=formats.MEDIA_TYPES[form])
+
+
+def missing(report: reports.WorkReport) -> problems.ProblemError:
     """Say why there is no transcript."""
     match report.status:
         case reports.Status.FAILED:

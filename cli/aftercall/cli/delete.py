@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration, platform
+from aftercall.cli import configuration, deployment
 from aftercall.consumers.publish import deletion, kafka
 from aftercall.contracts import identity
 
@@ -27,7 +27,7 @@ def delete(
 
     Example: aftercall delete 6f1c2d --tenant acme
     """
-    ours = platform.Platform(configuration.load(settings_file))
+    ours = deployment.Deployment(configuration.load(settings_file))
     recording = identity.Recording(tenant, recording_id)
     if not yes:
         typer.confirm(f"Delete every transcript of {tenant}/{recording_id}, for good?", abort=True)
@@ -36,7 +36,7 @@ def delete(
     typer.echo(json.dumps(shown) if as_json else f"deleted {tenant}/{recording_id}: {n_gone} objects")
 
 
-async def _delete(ours: platform.Platform, recording: identity.Recording) -> int:
+async def _delete(ours: deployment.Deployment, recording: identity.Recording) -> int:
     async with ours.producing() as producer:
         news = kafka.KafkaTopic(producer, ours.kafka.transcripts_topic)
         return await deletion.delete(ours.store, news, recording, now=datetime.datetime.now(datetime.UTC))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration, platform, replay
+from aftercall.cli import configuration, deployment, replay
 from aftercall.consumers import replay as replaying
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, kafka
@@ -50,7 +50,7 @@ def list_letters(
 
     Example: aftercall dlq list --since 2026-03-01
     """
-    ours = platform.Platform(configuration.load(settings_file))
+    ours = deployment.Deployment(configuration.load(settings_file))
     found = [one for one in _letters(ours, since) if reason in {None, one.reason}]
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) for one in found]))
@@ -70,7 +70,7 @@ def show(
 
     Example: aftercall dlq show recordings.ready/3/1042
     """
-    ours = platform.Platform(configuration.load(settings_file))
+    ours = deployment.Deployment(configuration.load(settings_file))
     record = _record(ours, letter_id)
     if record is not None:
         for name, value in record.headers:
@@ -90,7 +90,7 @@ def replay_letters(
 
     Example: aftercall dlq replay recordings.ready/3/1042
     """
-    ours = platform.Platform(configuration.load(settings_file))
+    ours = deployment.Deployment(configuration.load(settings_file))
     for letter_id in letter_ids:
         record = _record(ours, letter_id)
         if record is not None:
@@ -100,7 +100,7 @@ def replay_letters(
             typer.echo(f"{letter_id}: {asyncio.run(_next_generation(ours, _failure(ours, letter_id)))}")
 
 
-def _letters(ours: platform.Platform, since: datetime.datetime | None) -> list[Letter]:
+def _letters(ours: deployment.Deployment, since: datetime.datetime | None) -> list[Letter]:
     since_s = None if since is None else since.replace(tzinfo=datetime.UTC).timestamp()
     found: dict[str, Letter] = {}
     for record in ours.browser.records(ours.kafka.dead_letter_topic, since_s=since_s):
@@ -128,7 +128,7 @@ def _letters(ours: platform.Platform, since: datetime.datetime | None) -> list[L
     return sorted(found.values(), key=lambda one: one.at)
 
 
-def _record(ours: platform.Platform, origin: str) -> polling.Record | None:
+def _record(ours: deployment.Deployment, origin: str) -> polling.Record | None:
     found = None
     for record in ours.browser.records(ours.kafka.dead_letter_topic):
         headers = dict(record.headers)
@@ -137,7 +137,7 @@ def _record(ours: platform.Platform, origin: str) -> polling.Record | None:
     return found
 
 
-def _failure(ours: platform.Platform, transcription_id: str) -> events.TranscriptFailed:
+def _failure(ours: deployment.Deployment, transcription_id: str) -> events.TranscriptFailed:
     for event in replay.news_since(ours, None):
         if isinstance(event.data, events.TranscriptFailed) and event.id == transcription_id:
             return event.data
@@ -145,12 +145,12 @@ def _failure(ours: platform.Platform, transcription_id: str) -> events.Transcrip
     raise typer.Exit(EXIT_NOT_FOUND)
 
 
-async def _again(ours: platform.Platform, record: polling.Record, origin: str) -> None:
+async def _again(ours: deployment.Deployment, record: polling.Record, origin: str) -> None:
     async with ours.producing() as producer:
         await dead.DeadLetters(producer, ours.kafka.dead_letter_topic).replay(record, origin)
 
 
-async def _next_generation(ours: platform.Platform, failed: events.TranscriptFailed) -> str:
+async def _next_generation(ours: deployment.Deployment, failed: events.TranscriptFailed) -> str:
     work = identity.Work(identity.Recording(failed.tenant, failed.recording_id), failed.version, failed.generation)
     plan = await replaying.Replays(ours.store, model=None, now=datetime.datetime.now(datetime.UTC)).plan(work)
     if isinstance(plan, replaying.Skip):

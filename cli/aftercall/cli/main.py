@@ -13,13 +13,13 @@ from typing import Annotated
 import typer
 
 from aftercall.cli import (
+    api,
     checking,
     consume,
     delete,
     demo,
     dlq,
     doctor,
-    ingest,
     publish,
     relay,
     replay,
@@ -46,7 +46,7 @@ app.command()(transcribe.transcribe)
 app.command()(up.up)
 app.command()(consume.consume)
 app.command()(relay.relay)
-app.command()(ingest.ingest)
+app.command()(api.api)
 app.command()(publish.publish)
 app.command()(status.status)
 app.command()(replay.replay)

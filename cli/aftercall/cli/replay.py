@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration, platform
+from aftercall.cli import configuration, deployment
 from aftercall.consumers import replay as replaying
 from aftercall.consumers.publish import kafka
 from aftercall.contracts import errors, events, outcomes
@@ -40,7 +40,7 @@ def replay(
 
     Example: aftercall replay --since 2026-03-01 --model large-v3-turbo --tenant acme
     """
-    ours = platform.Platform(configuration.load(settings_file))
+    ours = deployment.Deployment(configuration.load(settings_file))
     begin = since.replace(tzinfo=datetime.UTC)
     announced, skipped = asyncio.run(_replay(ours, begin, model, tenant, ended, topic or ours.bulk_topic, dry_run))
     if as_json:
@@ -52,7 +52,7 @@ def replay(
 
 
 async def _replay(
-    ours: platform.Platform,
+    ours: deployment.Deployment,
     since: datetime.datetime,
     model: str | None,
     tenant: str | None,
@@ -77,7 +77,7 @@ async def _replay(
     return announced, skipped
 
 
-def news_since(ours: platform.Platform, since_s: float | None) -> list[events.Event]:
+def news_since(ours: deployment.Deployment, since_s: float | None) -> list[events.Event]:
     """Return the news of outcomes from a time on; what cannot be read is passed over."""
     found = []
     for record in ours.browser.records(ours.kafka.transcripts_topic, since_s=since_s):

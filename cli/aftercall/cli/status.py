@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration, local, platform
+from aftercall.cli import configuration, deployment, local
 from aftercall.consumers import tracking
 from aftercall.contracts import errors, reports
 
@@ -34,7 +34,7 @@ def status(
         where = f"bucket {loaded.store.bucket}"
         if tenant is None:
             raise errors.ConfigurationError("--tenant: an id alone does not say whose call it is")
-        found = asyncio.run(_track(platform.Platform(loaded), call_id, tenant))
+        found = asyncio.run(_track(deployment.Deployment(loaded), call_id, tenant))
     else:
         where = str(loaded.data.dir)
         found = asyncio.run(_find(loaded.data.dir, call_id, tenant))
@@ -48,7 +48,7 @@ def status(
         raise typer.Exit(EXIT_NOT_FOUND)
 
 
-async def _track(ours: platform.Platform, id_: str, tenant: str) -> list[reports.WorkReport]:
+async def _track(ours: deployment.Deployment, id_: str, tenant: str) -> list[reports.WorkReport]:
     tracker = tracking.Tracker(
         ours.store, ours.browser, topics=ours.work_topics, group=ours.kafka.group, templates=ours.templates
     )

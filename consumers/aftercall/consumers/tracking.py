@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import json
 from collections.abc import Sequence
 
 from aftercall.consumers.intake import browse, claims, parking, sources
@@ -40,6 +41,15 @@ class Tracker:
         waiting = await asyncio.to_thread(self._waiting, tenant, id_)
         found += [one for one in waiting if (one.recording_id, one.generation) not in begun]
         return sorted(found, key=lambda one: (one.updated_at, one.generation), reverse=True)
+
+    async def find_transcription(self, transcription_id: str) -> reports.WorkReport | None:
+        """Return the work of this id; None until somebody has begun with it."""
+        data = await self._store.get(identity.lookup_key(transcription_id))
+        if data is None:
+            return None
+        named = json.loads(data)
+        every = await self._generations(identity.Recording(**named["recording"]))
+        return next((one for one in every if one.transcription_id == transcription_id), None)
 
     async def _recording_of(self, key: str) -> str:
         data = await self._store.get(key)

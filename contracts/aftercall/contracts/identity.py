@@ -149,6 +149,11 @@ class Work:
         return "tr_" + hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
+def lookup_key(transcription_id: str) -> str:
+    """Where it lies which work a transcription id names."""
+    return f"ids/{key_part(transcription_id)}.json"
+
+
 def call_prefix(tenant: str, call_id: str) -> str:
     """Where it lies which recordings a call has, apart from one that bears the call's own id."""
     return f"calls/{key_part(tenant)}/{key_part(call_id)}/"

@@ -276,7 +276,7 @@ class Api(Section):
     port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 8400
     """Port to bind; 0 takes a free one."""
     public_url: pydantic.HttpUrl | None = None
-    """Address under which `aftercall ingest` is reached from outside; providers sign their callbacks over it."""
+    """Address under which `aftercall api` is reached from outside; providers sign their callbacks over it."""
     keys: dict[str, pydantic.SecretStr] = pydantic.Field(default_factory=dict)
     """API keys by tenant. With any key set, every request must carry one."""
     max_upload_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3

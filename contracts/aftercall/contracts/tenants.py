@@ -65,7 +65,7 @@ class TenantPolicy(pydantic.BaseModel):
     webhook: Webhook | None = None
     """Where the tenant is told of outcomes, by `aftercall relay`; none: nowhere."""
     twilio: Twilio | None = None
-    """The tenant's account with Twilio, for `aftercall ingest` and what that announces; none: no account."""
+    """The tenant's account with Twilio, for `aftercall api` and what that announces; none: no account."""
     weight: Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
     """Share of what tenants compete for: a tenant of weight 4 gets four times as much as one of weight 1."""
 

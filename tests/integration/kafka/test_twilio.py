@@ -110,7 +110,7 @@ def test_callbacks_end_as_outcomes(
         AFTERCALL_API__PORT=str(api_port),
         AFTERCALL_API__PUBLIC_URL=PUBLIC,
     )
-    ingest = cluster.Consumer(env, tmp_path / "ingest", command=("-m", "aftercall.cli", "ingest"))
+    ingest = cluster.Consumer(env, tmp_path / "api", command=("-m", "aftercall.cli", "api"))
     stub = {"STUB_LOG": str(tmp_path / "began")}
     consumer = cluster.Consumer(env | stub, tmp_path / "log", command=(STUB,))
     form = FORM | {"RecordingUrl": f"http://127.0.0.1:{port}/2010-04-01/Accounts/AC1/Recordings/RE7"}

@@ -16,7 +16,7 @@ COMMANDS = (
     "up",
     "consume",
     "relay",
-    "ingest",
+    "api",
     "publish",
     "status",
     "events",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
 import time
 import typing
@@ -77,6 +78,9 @@ class Claims:
         if isinstance(decision, claims.Wait):
             return decision
         claim = decision.claim.model_copy(update={"event": event, "trace_id": tracing.trace_id()})
+        if claim.attempt == 1:
+            named = dataclasses.asdict(work)
+            await self._store.put(identity.lookup_key(work.transcription_id), json.dumps(named).encode())
         if claim.attempt == 1 and event.call_id != event.recording_id:
             index = identity.call_prefix(event.tenant, event.call_id) + identity.key_part(event.recording_id)
             await self._store.put(index, event.recording_id.encode())

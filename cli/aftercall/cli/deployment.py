@@ -1,4 +1,4 @@
-"""What commands about a platform have in common: its store, its topics, and a producer while it is needed."""
+"""What commands about a deployment have in common: its store, its topics, and a producer while it is needed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from aftercall.contracts import settings
 _NAME = "aftercall-cli"
 
 
-class Platform:
-    """A platform's settings, checked, and ways to it."""
+class Deployment:
+    """A deployment's settings, checked, and ways to it."""
 
     def __init__(self, configured: settings.Settings) -> None:
         configuration.need(

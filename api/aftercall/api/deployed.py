@@ -1,0 +1,111 @@
+"""The REST API of a deployment: what lies in S3 and on topics, told per request; transcripts by presigned addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import metadata
+from typing import Annotated, Protocol
+
+import fastapi
+import pydantic
+from starlette.responses import RedirectResponse
+
+from aftercall.api import access, gate, ingest, openapi, problems, service, transcriptions, views
+from aftercall.consumers.transcript import formats
+from aftercall.contracts import identity, outcomes, reports
+
+_DESCRIPTION = """Where transcriptions are, and what was said; webhooks name these addresses.
+
+Every request carries a tenant's API key: `Authorization: Bearer …` or `X-API-Key`. Other tenants' ids answer 404."""
+
+
+class Tracker(Protocol):
+    """Where work is, wherever it lies."""
+
+    async def find_transcription(self, transcription_id: str) -> reports.WorkReport | None:
+        """Return the work of this id."""
+        ...
+
+    async def find(self, tenant: str, id_: str) -> list[reports.WorkReport]:
+        """Return all work on recordings whose call id or recording id is `id_`, newest first."""
+        ...
+
+
+def build_deployed(
+    api_keys: Mapping[str, pydantic.SecretStr],
+    tracker: Tracker,
+    published: service.Published,
+    presign: Callable[[str], Awaitable[str]],
+    callbacks: ingest.Callbacks,
+) -> fastapi.FastAPI:
+    """Build the application; `presign(key)` returns an address that gives an object for some minutes."""
+    app = fastapi.FastAPI(
+        title="aftercall",
+        version=metadata.version("aftercall"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(gate.Gate, api_keys=api_keys, signed=frozenset({ingest.TWILIO_PATH}))
+    app.openapi = lambda: openapi.describe(app, needs_key=bool(api_keys))  # type: ignore[method-assign]
+    app.include_router(ingest.build_router(callbacks))
+    router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"], responses=problems.responses(*problems.ANY))
+
+    @app.get("/healthz", tags=["operation"])
+    async def healthz() -> dict[str, str]:
+        """Answer while the process lives."""
+        return {"status": "ok"}
+
+    @router.get("/transcriptions/{transcription_id}", responses=problems.responses(404))
+    async def show(transcription_id: str, caller: access.Caller) -> views.Transcription:
+        """Say where a transcription is; once it is completed, with its text in lines like `[00:00:01] Alice: …`."""
+        report = await find(transcription_id, caller)
+        decided = await decided_of(report)
+        return views.transcription(report, None if decided is None else await published.read_transcript(decided))
+
+    @router.get(
+        "/transcriptions/{transcription_id}/transcript",
+        response_class=fastapi.Response,
+        responses={307: {"description": "Where the document lies, for some minutes"}, **problems.responses(404, 409)},
+    )
+    async def transcript(
+        transcription_id: str, query: Annotated[transcriptions.FormatQuery, fastapi.Query()], caller: access.Caller
+    ) -> fastapi.Response:
+        """Send on to the document itself, at an address signed for some minutes; other forms are written here."""
+        report = await find(transcription_id, caller)
+        decided = await decided_of(report)
+        made = None if decided is None else await published.read_transcript(decided)
+        if decided is None or decided.transcript_key is None or made is None:
+            raise transcriptions.missing(report)
+        if query.format is formats.Format.JSON:
+            return RedirectResponse(await presign(decided.transcript_key), 307)
+        return await transcriptions.rendered(made, query.format)
+
+    @router.get("/calls/{call_id}", responses=problems.responses(404))
+    async def call(
+        call_id: access.CallId, query: Annotated[transcriptions.CallQuery, fastapi.Query()], caller: access.Caller
+    ) -> views.Listing:
+        """Say where a call is: every transcription of its recordings, newest first, without what was said."""
+        tenant = access.whose(caller, query.tenant)
+        if tenant is None:
+            raise problems.ProblemError(422, "tenant: an id alone does not say whose call it is")
+        known = await tracker.find(tenant, call_id)
+        if not known:
+            raise problems.ProblemError(404, f"no call {call_id!r} is known")
+        return views.Listing(transcriptions=[views.summary(report) for report in known], next=None)
+
+    async def find(transcription_id: str, caller: str | None) -> reports.WorkReport:
+        report = await tracker.find_transcription(transcription_id)
+        # Another tenant's id is answered like one that does not exist, so that ids cannot be tried out.
+        if report is None or (caller is not None and report.tenant != caller):
+            raise problems.ProblemError(404, "no such transcription is known")
+        return report
+
+    async def decided_of(report: reports.WorkReport) -> outcomes.Outcome | None:
+        recording = identity.Recording(report.tenant, report.recording_id)
+        return await published.read(identity.Work(recording, report.version, report.generation))
+
+    app.include_router(router)
+    return app

@@ -1,0 +1,55 @@
+"""`aftercall api`: the REST API of a deployment, beside its consumers."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+
+import typer
+
+from aftercall.api import deployed, ingest, server
+from aftercall.cli import configuration, deployment, telemetry
+from aftercall.cli import stopping as signals
+from aftercall.consumers import observer, tenants, tracking
+from aftercall.consumers.publish import kafka, outcome
+from aftercall.contracts import errors, events, sections, settings
+
+
+def api(settings_file: configuration.SettingsFile = None) -> None:
+    """Answer where transcriptions are, hand out transcripts by presigned addresses, and take Twilio's callbacks.
+
+    Webhooks name its addresses (`webhooks.api_url`). A request needs a key (`api.keys`), a callback a signature.
+
+    Example: aftercall api --settings aftercall.yaml
+    """
+    configured = configuration.load(settings_file)
+    ours = deployment.Deployment(configured)
+    if not configured.api.keys and configured.api.host not in settings.LOOPBACK:
+        raise errors.ConfigurationError("api.keys: without keys only loopback is served")
+    with telemetry.telling(configured.telemetry, part="api"):
+        asyncio.run(run(configured, ours))
+
+
+async def run(configured: settings.Settings, ours: deployment.Deployment) -> None:
+    """Serve until told to stop."""
+    stopping = signals.on_signals()
+    policies = tenants.Tenants(configured, observer.Unobserved())
+    tracker = tracking.Tracker(
+        ours.store, ours.browser, topics=ours.work_topics, group=ours.kafka.group, templates=ours.templates
+    )
+    async with ours.producing() as producer:
+        topic = kafka.KafkaTopic(producer, configured.kafka.topics[0].name)
+
+        async def publish(data: events.RecordingReady) -> None:
+            now = datetime.datetime.now(datetime.UTC)
+            await topic.append(events.recording_ready(data, source="aftercall/twilio", now=now))
+
+        callbacks = ingest.Callbacks(policies.twilio_account, str(configured.api.public_url or ""), publish)
+        app = deployed.build_deployed(
+            configured.api.keys, tracker, outcome.Reader(ours.store), ours.store.presign, callbacks
+        )
+        serving = sections.Telemetry(host=configured.api.host, port=configured.api.port)
+        async with server.alongside(serving, app):
+            typer.echo(f"aftercall is ready: serves transcripts of {configured.store.bucket}", err=True)
+            await policies.watch(stopping)
+            await stopping.wait()

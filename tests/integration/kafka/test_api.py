@@ -1,0 +1,83 @@
+"""The API that webhooks name: a tenant's key, a status, and an address in S3 that is signed for some minutes."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing
+import urllib.error
+import urllib.request
+
+import cluster
+import obstore
+import pytest
+from peers import broker, process, s3
+
+from aftercall.contracts import events, identity
+
+STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
+
+
+def get(port: int, path: str, key: str | None) -> tuple[int, typing.Any, str]:
+    """Ask the API, following where it sends; return status, JSON or text, and the final address."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if key is not None:
+        # Not sent on to another host, as every client should do.
+        request.add_unredirected_header("X-API-Key", key)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            body, status, at = answer.read().decode(), answer.status, answer.url
+    except urllib.error.HTTPError as exc:
+        body, status, at = exc.read().decode(), exc.code, path
+    try:
+        return status, json.loads(body), at
+    except ValueError:
+        return status, body, at
+
+
+@pytest.mark.timeout(120)
+def test_a_transcript_is_had_by_its_tenant_alone(
+    kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Path
+) -> None:
+    """By transcription id and by call; what failed, what is not known, and what is another's."""
+    ours = cluster.Cluster(kafka, store, names)
+    ours.create()
+    for call_id, do in (("c1", "hear"), ("c2", "reject")):
+        obstore.put(ours.bucket(ours.inbox), call_id, json.dumps({"sleep_s": 0.0, "do": do}).encode())
+    ours.announce(
+        events.RecordingReady.model_validate(
+            {"tenant": "acme", "call_id": call_id, "recording_uri": f"s3://{ours.inbox}/{call_id}", "version": "1"}
+        )
+        for call_id in ("c1", "c2")
+    )
+    port = process.free_port()
+    env = ours.env(AFTERCALL_API__PORT=str(port), AFTERCALL_API__KEYS="{acme: a-key, other: o-key}")
+    consumer = cluster.Consumer(ours.env(STUB_LOG=str(tmp_path / "began")), tmp_path / "log", command=(STUB,))
+    api = cluster.Consumer(env, tmp_path / "api", command=("-m", "aftercall.cli", "api"))
+    try:
+        cluster.wait_until(lambda: len(ours.outcomes()) == 2 and process.answers(port), timeout_s=60, what="outcomes")
+        id_ = identity.Work(identity.Recording("acme", "c1"), "1", 1).transcription_id
+        failed = identity.Work(identity.Recording("acme", "c2"), "1", 1).transcription_id
+        status, shown, _ = get(port, f"/v1/transcriptions/{id_}", "a-key")
+        assert (200, "completed", "c1") == (status, shown["status"], shown["callId"])
+        assert "hello there" in shown["text"]
+        status, document, at = get(port, f"/v1/transcriptions/{id_}/transcript", "a-key")
+        assert (200, "acme", id_) == (status, document["tenant"], document["transcription_id"])
+        assert at.startswith(store.endpoint)
+        assert "X-Amz-Signature=" in at
+        status, text, _ = get(port, f"/v1/transcriptions/{id_}/transcript?format=text", "a-key")
+        assert (200, True) == (status, "hello there" in text)
+        status, known, _ = get(port, "/v1/calls/c2", "a-key")
+        assert (200, ["failed"]) == (status, [one["status"] for one in known["transcriptions"]])
+        assert 409 == get(port, f"/v1/transcriptions/{failed}/transcript", "a-key")[0]
+        for path in (f"/v1/transcriptions/{id_}", f"/v1/transcriptions/{id_}/transcript", "/v1/calls/c1"):
+            assert 404 == get(port, path, "o-key")[0]
+            assert 401 == get(port, path, None)[0]
+            assert 401 == get(port, path, "guessed")[0]
+        assert 404 == get(port, "/v1/transcriptions/tr_00", "a-key")[0]
+        assert 200 == get(port, "/healthz", None)[0]
+        assert 0 == api.stop()
+        consumer.stop()
+    finally:
+        api.kill()
+        consumer.kill()
