@@ -175,7 +175,7 @@ def faulty(store: s3.S3) -> Iterator[Faulty]:
     server.server_close()
 
 
-_FAULTS = ("lost", "409", "503", "500", "429", "slow", "")
+_FAULTS = ("lost", "409", "503", "500", "507", "429", "slow", "")
 _N_TRIALS = 20
 
 
