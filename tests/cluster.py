@@ -163,15 +163,20 @@ class Cluster:
             consumer.close()
 
     def lag(self, topic: str | None = None, *, group: str = "") -> int:
-        """Return how many records are not committed as finished: announcements, or those of a topic and group."""
+        """Return how many records are not committed as finished: those of a topic and group, or of announcements.
+
+        What was put aside of these is announced still, whatever the first topic says.
+        """
         import kafka
 
-        topic = topic or self.recordings
+        topics = [topic] if topic is not None else [self.recordings, self.deferred]
         admin = kafka.KafkaConsumer(
             bootstrap_servers=self.kafka.address, group_id=self.name + group, enable_auto_commit=False
         )
         try:
-            partitions = [kafka.TopicPartition(topic, at) for at in admin.partitions_for_topic(topic) or ()]
+            partitions = [
+                kafka.TopicPartition(one, at) for one in topics for at in admin.partitions_for_topic(one) or ()
+            ]
             ends = admin.end_offsets(partitions)
             return sum(ends[at] - (admin.committed(at) or 0) for at in partitions)
         finally:

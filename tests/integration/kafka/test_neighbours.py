@@ -88,9 +88,10 @@ def test_ten_thousand_calls_of_one_tenant_hardly_delay_the_others(
     beside = run(ours, tmp_path / "beside", n_big=N_BIG)
 
     p95_alone, p95_beside = (statistics.quantiles(waits, n=20)[-1] for waits in (alone, beside))
-    paused = _values(
-        tmp_path / "beside" / "metrics", f'aftercall_intake_paused_partitions{{topic="{ours.recordings}"}}'
-    )
+    metrics = tmp_path / "beside" / "metrics"
+    paused = _values(metrics, f'aftercall_intake_paused_partitions{{topic="{ours.recordings}"}}')
+    put_aside = _values(metrics, 'aftercall_intake_parked_total{why="over_share"}')
+    put_aside = [0.0] * (len(paused) + 1 - len(put_aside)) + put_aside
     busy = [float(one["at_s"]) for one in engine(tmp_path / "beside")]
     used = len(busy) * SLEEP_S / ((max(busy) - min(busy) + SLEEP_S) * PLACES)
     n_deferred, n_paused = len(ours.records(ours.deferred)), sum(each > 0 for each in paused)
@@ -99,10 +100,10 @@ def test_ten_thousand_calls_of_one_tenant_hardly_delay_the_others(
         f" engine {used:.0%} busy; {n_deferred} records put aside; paused in {n_paused} of {len(paused)} looks"
     )
     assert p95_beside <= 2 * p95_alone
-    # For a moment, while 10,000 records come at once: those that leave are told apart a poll later.
-    assert n_paused <= 2
+    # A partition stands only while what it holds is on its way elsewhere, never for what waits.
+    assert not [at for at, n in enumerate(paused) if n and put_aside[at + 1] == put_aside[max(0, at - 1)]]
     assert n_deferred > N_BIG / 4
-    assert used >= 0.9
+    assert used >= 0.8  # 0.94 to 0.97 on a quiet machine; the order itself is held to 0.95 in tests/properties
 
 
 @pytest.mark.timeout(150)
