@@ -23,7 +23,7 @@ UPSTREAM = str(pathlib.Path(cluster.__file__).with_name("upstream.py"))
 KILLS = int(os.environ.get("BROKER_KILLS", "20"))
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(max(420, 20 * KILLS))
 def test_nothing_acknowledged_is_lost(store: s3.S3, names: str, tmp_path: pathlib.Path) -> None:
     """Every announcement that was acknowledged ends in one outcome, through twenty kills of the broker."""
     seed = int(os.environ.get("BROKER_SEED", str(time.time_ns() % 10**9)))
