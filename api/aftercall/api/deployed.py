@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 
 from aftercall.api import access, gate, ingest, openapi, problems, service, transcriptions, views
 from aftercall.consumers.transcript import formats
-from aftercall.contracts import identity, outcomes, reports
+from aftercall.contracts import reports
 
 _DESCRIPTION = """Where transcriptions are, and what was said; webhooks name these addresses.
 
@@ -61,8 +61,8 @@ def build_deployed(
     @router.get("/transcriptions/{transcription_id}", responses=problems.responses(404))
     async def show(transcription_id: str, caller: access.Caller) -> views.Transcription:
         """Say where a transcription is; once it is completed, with its text in lines like `[00:00:01] Alice: …`."""
-        report = await find(transcription_id, caller)
-        decided = await decided_of(report)
+        report = transcriptions.owned(await tracker.find_transcription(transcription_id), caller)
+        decided = await published.read(transcriptions.work_of(report))
         return views.transcription(report, None if decided is None else await published.read_transcript(decided))
 
     @router.get(
@@ -74,8 +74,8 @@ def build_deployed(
         transcription_id: str, query: Annotated[transcriptions.FormatQuery, fastapi.Query()], caller: access.Caller
     ) -> fastapi.Response:
         """Send on to the document itself, at an address signed for some minutes; other forms are written here."""
-        report = await find(transcription_id, caller)
-        decided = await decided_of(report)
+        report = transcriptions.owned(await tracker.find_transcription(transcription_id), caller)
+        decided = await published.read(transcriptions.work_of(report))
         made = None if decided is None else await published.read_transcript(decided)
         if decided is None or decided.transcript_key is None or made is None:
             raise transcriptions.missing(report)
@@ -95,17 +95,6 @@ def build_deployed(
         if not known:
             raise problems.ProblemError(404, f"no call {call_id!r} is known")
         return views.Listing(transcriptions=[views.summary(report) for report in known], next=None)
-
-    async def find(transcription_id: str, caller: str | None) -> reports.WorkReport:
-        report = await tracker.find_transcription(transcription_id)
-        # Another tenant's id is answered like one that does not exist, so that ids cannot be tried out.
-        if report is None or (caller is not None and report.tenant != caller):
-            raise problems.ProblemError(404, "no such transcription is known")
-        return report
-
-    async def decided_of(report: reports.WorkReport) -> outcomes.Outcome | None:
-        recording = identity.Recording(report.tenant, report.recording_id)
-        return await published.read(identity.Work(recording, report.version, report.generation))
 
     app.include_router(router)
     return app

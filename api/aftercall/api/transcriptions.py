@@ -112,19 +112,27 @@ async def call(
 
 
 async def _find(found: service.Service, transcription_id: str, caller: str | None) -> reports.WorkReport:
-    report = await found.intake.find(transcription_id)
-    # Another tenant's id is answered like one that does not exist, so that ids cannot be tried out.
-    if report is None or (caller is not None and report.tenant != caller):
-        raise problems.ProblemError(404, "no such transcription is known")
-    return report
+    return owned(await found.intake.find(transcription_id), caller)
 
 
 async def _transcript(found: service.Service, report: reports.WorkReport) -> transcript.Transcript | None:
     if report.outcome is not outcomes.Kind.CANONICAL:
         return None
-    work = identity.Work(identity.Recording(report.tenant, report.recording_id), report.version, report.generation)
-    decided = await found.publisher.read(work)
+    decided = await found.publisher.read(work_of(report))
     return None if decided is None else await found.publisher.read_transcript(decided)
+
+
+def owned(report: reports.WorkReport | None, caller: str | None) -> reports.WorkReport:
+    """Return a report that the caller may see; another tenant's is answered like one that does not exist."""
+    # So that ids cannot be tried out.
+    if report is None or (caller is not None and report.tenant != caller):
+        raise problems.ProblemError(404, "no such transcription is known")
+    return report
+
+
+def work_of(report: reports.WorkReport) -> identity.Work:
+    """Return which work a report is of."""
+    return identity.Work(identity.Recording(report.tenant, report.recording_id), report.version, report.generation)
 
 
 async def rendered(made: transcript.Transcript, form: formats.Format) -> fastapi.Response:

@@ -52,4 +52,3 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
         async with server.alongside(serving, app):
             typer.echo(f"aftercall is ready: serves transcripts of {configured.store.bucket}", err=True)
             await policies.watch(stopping)
-            await stopping.wait()

@@ -14,7 +14,7 @@ from aftercall.cli import configuration, deployment, replay
 from aftercall.consumers import replay as replaying
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, kafka
-from aftercall.contracts import events, identity, outcomes
+from aftercall.contracts import events, outcomes
 
 EXIT_NOT_FOUND = 4
 
@@ -111,15 +111,7 @@ def _letters(ours: deployment.Deployment, since: datetime.datetime | None) -> li
         else:
             at = _time(record.timestamp_s)
             found[origin] = Letter(origin, headers.get(dead.REASON, ""), headers.get(dead.MESSAGE, ""), at)
-    newest: dict[tuple[str, str, str], events.Data] = {}
-    for event in replay.news_since(ours, since_s):
-        data = event.data
-        if isinstance(data, events.TranscriptReady | events.TranscriptFailed):
-            of = data.tenant, data.recording_id, data.version
-            before = newest.get(of)
-            if before is None or data.generation >= before.generation:  # type: ignore[union-attr]
-                newest[of] = data
-    for one in newest.values():
+    for one in replaying.newest(replay.news_since(ours, since_s)):
         if isinstance(one, events.TranscriptFailed) and one.kind is outcomes.Kind.DEAD:
             at = one.decided_at.strftime("%Y-%m-%d %H:%M:%S")
             found[one.transcription_id] = Letter(
@@ -151,8 +143,8 @@ async def _again(ours: deployment.Deployment, record: polling.Record, origin: st
 
 
 async def _next_generation(ours: deployment.Deployment, failed: events.TranscriptFailed) -> str:
-    work = identity.Work(identity.Recording(failed.tenant, failed.recording_id), failed.version, failed.generation)
-    plan = await replaying.Replays(ours.store, model=None, now=datetime.datetime.now(datetime.UTC)).plan(work)
+    plans = replaying.Replays(ours.store, model=None, now=datetime.datetime.now(datetime.UTC))
+    plan = await plans.plan(replaying.work_of(failed))
     if isinstance(plan, replaying.Skip):
         return f"left out: {plan.why}"
     async with ours.producing() as producer:

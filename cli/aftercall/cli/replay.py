@@ -66,14 +66,16 @@ async def _replay(
     skipped: dict[str, str] = {}
     async with ours.producing() as producer:
         news = kafka.KafkaTopic(producer, topic)
-        for work in replaying.latest(told, tenant=tenant, kinds=frozenset({ended})):
-            plan = await plans.plan(work)
+        for one in replaying.newest(told):
+            if tenant not in {None, one.tenant} or replaying.kind_of(one) is not ended:
+                continue
+            plan = await plans.plan(replaying.work_of(one))
             if isinstance(plan, replaying.Skip):
                 skipped[f"{plan.recording.tenant}/{plan.recording.recording_id}"] = plan.why
                 continue
             if not dry_run:
                 await news.append(plan)
-            announced.append(f"{work.recording.tenant}/{work.recording.recording_id}")
+            announced.append(f"{one.tenant}/{one.recording_id}")
     return announced, skipped
 
 

@@ -11,6 +11,8 @@ from aftercall.consumers.publish import objects, outcome
 from aftercall.contracts import documents, events, identity, outcomes
 
 SOURCE = "aftercall/replay"
+Ended = events.TranscriptReady | events.TranscriptFailed
+"""The news of a generation that has ended."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,18 +66,23 @@ class Replays:
         return None if data is None else documents.parse(claims.Claim, data, what=key).event
 
 
-def latest(news: Iterable[events.Event], *, tenant: str | None, kinds: frozenset[outcomes.Kind]) -> list[identity.Work]:
-    """Return the newest generation of each version of each recording that the news tells of, if it ended that way."""
-    found: dict[tuple[identity.Recording, str], tuple[int, outcomes.Kind]] = {}
+def newest(news: Iterable[events.Event]) -> list[Ended]:
+    """Return what the news tells of the newest generation of each version of each recording."""
+    found: dict[tuple[str, str, str], Ended] = {}
     for event in news:
         data = event.data
-        if not isinstance(data, events.TranscriptReady | events.TranscriptFailed) or tenant not in {None, data.tenant}:
-            continue
-        kind = data.kind if isinstance(data, events.TranscriptFailed) else outcomes.Kind.CANONICAL
-        of = identity.Recording(data.tenant, data.recording_id), data.version
-        found[of] = max(found.get(of, (0, kind)), (data.generation, kind))
-    return [
-        identity.Work(recording, version, generation)
-        for (recording, version), (generation, kind) in found.items()
-        if kind in kinds
-    ]
+        if isinstance(data, events.TranscriptReady | events.TranscriptFailed):
+            of = data.tenant, data.recording_id, data.version
+            if of not in found or data.generation >= found[of].generation:
+                found[of] = data
+    return list(found.values())
+
+
+def kind_of(ended: Ended) -> outcomes.Kind:
+    """Return how a generation ended."""
+    return ended.kind if isinstance(ended, events.TranscriptFailed) else outcomes.Kind.CANONICAL
+
+
+def work_of(ended: Ended) -> identity.Work:
+    """Return which work ended."""
+    return identity.Work(identity.Recording(ended.tenant, ended.recording_id), ended.version, ended.generation)

@@ -21,16 +21,12 @@ class Room:
         self._n_places = self._n_free = n_places
         self._weight_of = weight_of
         self._orders: dict[int, fairness.FairOrder[_Waiter]] = {}
-        self._weights: dict[tuple[int, str], float] = {}
 
     async def enter(self, taken: delivery.Delivery, cost_s: float) -> None:
         """Wait for a place for a window of so many window-seconds; `leave` gives it back."""
         tenant, rank, deadline = taken.work.recording.tenant, taken.rank, taken.event.deadline
         order = self._orders.setdefault(rank, fairness.FairOrder())
-        weight = self._weight_of(tenant)
-        if self._weights.get((rank, tenant), 1.0) != weight:
-            order.weigh(tenant, weight)
-            self._weights[rank, tenant] = weight
+        order.weigh(tenant, self._weight_of(tenant))
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         due = fairness.LAST if deadline is None else deadline.timestamp()
         order.push(tenant, (place, cost_s), opened=taken.queued_at, deadline=due)

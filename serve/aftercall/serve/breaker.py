@@ -50,7 +50,7 @@ class Breaker:
             return Breaker(n_failures)
         # What was on its way when it opened fails too, and says nothing new.
         if self.until_s is not None and not self.is_trying:
-            return dataclasses.replace(self, n_failures=self.n_failures)
+            return self
         doublings = min(n_failures - FAILURES_TO_OPEN, 10)
         delay_s = min(LONGEST_DELAY_S, max(FIRST_DELAY_S * 2**doublings, retry_after_s)) * (0.5 + 0.5 * luck)
         return Breaker(n_failures, now_s + delay_s)

@@ -48,6 +48,8 @@ class FairOrder(Generic[Item]):
         if not weight > 0:
             raise ValueError(f"the weight of tenant {tenant!r} is {weight}; it must be above 0")
         known = self._tenant(tenant)
+        if known.weight == weight:
+            return
         # What it had keeps its place among the others, whose counters have nothing to do with the new weight.
         known.counter = self._now + (known.counter - self._now) * known.weight / weight
         known.weight = weight
