@@ -15,8 +15,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+import equal_work
 import faster_whisper
-import faster_whisper.transcribe
 import numpy as np
 import whispers
 
@@ -24,10 +24,8 @@ from aftercall.contracts import windows
 from aftercall.serve.engines import ctranslate2
 
 THREADS = 2
-TOKENS_PER_S = 2.5
 WINDOW_S = 30
 BATCH_WINDOWS = 8
-END_OF_TEXT = 50257
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,28 +45,6 @@ class Case:
 CASES = (Case(5, 8), Case(10, 8), Case(20, 8), Case(60, 4), Case(180, 2))
 
 
-def suppress_the_end() -> None:
-    """Make every side run to its token count: both get their suppressed tokens from the same function."""
-    plain = faster_whisper.transcribe.get_suppressed_tokens
-
-    def with_end(tokenizer: object, tokens: list[int]) -> tuple[int, ...]:
-        return tuple(sorted({*plain(tokenizer, tokens), END_OF_TEXT}))
-
-    faster_whisper.transcribe.get_suppressed_tokens = with_end
-
-
-def sound(seconds: int) -> np.ndarray:
-    """Return noise with a voice's slow ups and downs; what it is does not matter here."""
-    rng = np.random.default_rng(seconds)
-    at = np.arange(seconds * 16_000) / 16_000
-    return (rng.standard_normal(len(at)) * 0.05 * (1.2 + np.sin(2 * np.pi * 4 * at))).astype(np.float32)
-
-
-def tokens_of(window_s: int) -> int:
-    """Return the tokens forced on a window."""
-    return round(TOKENS_PER_S * window_s)
-
-
 def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
     """Return each system as a function that takes a case and returns the seconds it took."""
     theirs = faster_whisper.WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=THREADS)
@@ -85,20 +61,20 @@ def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
     }
 
     def one_at_a_time(case: Case) -> float:
-        audio = [sound(case.call_s) for _ in range(case.calls)]
+        audio = [equal_work.sound(case.call_s) for _ in range(case.calls)]
         started = time.perf_counter()
         for call in audio:
             segments, _ = theirs.transcribe(
                 call,
                 condition_on_previous_text=False,
-                max_new_tokens=tokens_of(min(case.call_s, WINDOW_S)),
+                max_new_tokens=equal_work.tokens_of(min(case.call_s, WINDOW_S)),
                 **common,
             )
             list(segments)
         return time.perf_counter() - started
 
     def pipeline(case: Case) -> float:
-        audio = [sound(case.call_s) for _ in range(case.calls)]
+        audio = [equal_work.sound(case.call_s) for _ in range(case.calls)]
         cuts, at = [], 0
         for window_s in case.windows_a_call:
             cuts.append({"start": float(at), "end": float(at + window_s)})
@@ -110,14 +86,14 @@ def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
                 batch_size=BATCH_WINDOWS,
                 vad_filter=False,
                 clip_timestamps=cuts,
-                max_new_tokens=tokens_of(min(case.call_s, WINDOW_S)),
+                max_new_tokens=equal_work.tokens_of(min(case.call_s, WINDOW_S)),
                 **common,
             )
             list(segments)
         return time.perf_counter() - started
 
     def across_calls(case: Case, *, trim: bool = False) -> float:
-        audio = [sound(case.call_s) for _ in range(case.calls)]
+        audio = [equal_work.sound(case.call_s) for _ in range(case.calls)]
         started = time.perf_counter()
         line = []
         for number, call in enumerate(audio):
@@ -130,7 +106,7 @@ def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
                     language="en",
                     beam_size=beam_size,
                     word_times=False,
-                    max_new_tokens=tokens_of(min(case.call_s, WINDOW_S)),
+                    max_new_tokens=equal_work.tokens_of(min(case.call_s, WINDOW_S)),
                     trim=trim,
                 )
                 line.append(windows.Window(f"{number}/{at}", "bench", part.tobytes(), options))
@@ -183,7 +159,7 @@ def profile(name: str) -> None:
     whisper = engine._whisper
     print(f"\n{name}: seconds a window of 20 s, by stage")
     print(f"{'batch':>5} {'features':>9} {'encode':>8} {'generate':>9} {'a step':>9}")
-    samples = sound(20)
+    samples = equal_work.sound(20)
     for batch in (1, 2, 4, 8):
         spent = {"features": 0.0, "encode": 0.0, "generate": 0.0}
         for _ in range(2):
@@ -200,12 +176,15 @@ def profile(name: str) -> None:
                 encoded,
                 [[50258, 50259, 50359, 50363]] * batch,
                 beam_size=1,
-                max_length=4 + tokens_of(20),
-                suppress_tokens=[END_OF_TEXT],
+                max_length=4 + equal_work.tokens_of(20),
+                suppress_tokens=[equal_work.END_OF_TEXT],
             )
             spent["generate"] = time.perf_counter() - started
         row = [spent[each] / batch for each in ("features", "encode", "generate")]
-        print(f"{batch:>5} {row[0]:>9.3f} {row[1]:>8.3f} {row[2]:>9.3f} {row[2] / tokens_of(20):>9.4f}", flush=True)
+        print(
+            f"{batch:>5} {row[0]:>9.3f} {row[1]:>8.3f} {row[2]:>9.3f} {row[2] / equal_work.tokens_of(20):>9.4f}",
+            flush=True,
+        )
     both = ctranslate2.Engine(
         str(whispers.build(name)), device="cpu", precision="int8", threads=THREADS, workers=THREADS
     )
@@ -221,11 +200,11 @@ def main() -> None:
     """Run every size, or with --quick only the smallest, once."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--quick", action="store_true")
-    arguments.add_argument("--sizes", nargs="*", default=list(whispers.SIZES))
+    arguments.add_argument("--sizes", nargs="*", default=list(whispers.ON_A_CPU))
     arguments.add_argument("--beams", nargs="*", type=int, default=[1, 5])
     arguments.add_argument("--rounds", type=int, default=3)
     given = arguments.parse_args()
-    suppress_the_end()
+    equal_work.suppress_the_end()
     for name in ["tiny"] if given.quick else given.sizes:
         profile(name)
         for beam_size in [1] if given.quick else given.beams:

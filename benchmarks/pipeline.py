@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-import engine as engine_bench
+import equal_work
 import obstore
 import service as service_bench
 import whispers
@@ -313,7 +313,7 @@ def main() -> None:
     if given.only in {None, "waiting"}:
         waiting(100_000)
     if given.only in {None, "efficiency"}:
-        engine_bench.suppress_the_end()
+        equal_work.suppress_the_end()
         efficiency(given.rounds)
 
 

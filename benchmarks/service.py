@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-import engine as engine_bench
+import equal_work
 import longcall
 import whispers
 
@@ -181,7 +181,7 @@ def main() -> None:
     given = arguments.parse_args()
     if given.only in {None, "stages"}:
         stages()
-    engine_bench.suppress_the_end()
+    equal_work.suppress_the_end()
     if given.only in {None, "hour"}:
         hour()
     if given.only in {None, "efficiency"}:
