@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import Any
-
 import fastapi
 from starlette.responses import HTMLResponse
 
-from aftercall.api import gate, keys, openapi, pages, problems, recordings, service, transcriptions
+from aftercall.api import frame, keys, pages, problems, recordings, service, transcriptions
 from aftercall.contracts import errors
 
 _DESCRIPTION = """Recorded calls in, one trustworthy transcript per call out.
@@ -20,18 +17,8 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 def build_app(found: service.Service) -> fastapi.FastAPI:
     """Build the application around a service."""
-    api_keys = found.settings.api.keys
-    app = fastapi.FastAPI(
-        title="aftercall",
-        version=metadata.version("aftercall"),
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
+    app = frame.build(_DESCRIPTION, api_keys=found.settings.api.keys)
     app.state.service = found
-    problems.install(app)
-    app.add_middleware(gate.Gate, api_keys=api_keys)
     app.include_router(recordings.router)
     app.include_router(transcriptions.router)
     app.include_router(_operation(found))
@@ -44,21 +31,12 @@ def build_app(found: service.Service) -> fastapi.FastAPI:
     async def docs() -> HTMLResponse:
         return HTMLResponse(pages.reference(app.openapi()), headers=pages.HEADERS)
 
-    def described() -> dict[str, Any]:
-        return openapi.describe(app, needs_key=bool(api_keys))
-
-    app.openapi = described  # type: ignore[method-assign]
     return app
 
 
 def _operation(found: service.Service) -> fastapi.APIRouter:
     """Build what those ask who run the service."""
-    router = fastapi.APIRouter(tags=["operation"], responses=problems.responses(400, 431, 500))
-
-    @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """Answer while the process lives."""
-        return {"status": "ok"}
+    router = fastapi.APIRouter(tags=["operation"], responses=problems.responses(*problems.OPERATION))
 
     @router.get("/readyz", responses=problems.responses(503))
     async def readyz() -> dict[str, str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from importlib import metadata
 from typing import Annotated, Protocol
 
 import fastapi
 import pydantic
 from starlette.responses import RedirectResponse
 
-from aftercall.api import access, gate, ingest, openapi, problems, service, transcriptions, views
+from aftercall.api import access, frame, ingest, problems, service, transcriptions, views
 from aftercall.consumers.transcript import formats
-from aftercall.contracts import reports
+from aftercall.contracts import identity, reports
 
 _DESCRIPTION = """Where transcriptions are, and what was said; webhooks name these addresses.
 
@@ -31,32 +30,25 @@ class Tracker(Protocol):
         ...
 
 
+class Published(service.Published, Protocol):
+    """Where outcomes and transcripts are read."""
+
+    async def is_deleted(self, recording: identity.Recording) -> bool:
+        """Say whether the recording has been deleted on purpose."""
+        ...
+
+
 def build_deployed(
     api_keys: Mapping[str, pydantic.SecretStr],
     tracker: Tracker,
-    published: service.Published,
+    published: Published,
     presign: Callable[[str], Awaitable[str]],
     callbacks: ingest.Callbacks,
 ) -> fastapi.FastAPI:
     """Build the application; `presign(key)` returns an address that gives an object for some minutes."""
-    app = fastapi.FastAPI(
-        title="aftercall",
-        version=metadata.version("aftercall"),
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
-    problems.install(app)
-    app.add_middleware(gate.Gate, api_keys=api_keys, signed=frozenset({ingest.TWILIO_PATH}))
-    app.openapi = lambda: openapi.describe(app, needs_key=bool(api_keys))  # type: ignore[method-assign]
+    app = frame.build(_DESCRIPTION, api_keys=api_keys, signed=frozenset({ingest.TWILIO_PATH}))
     app.include_router(ingest.build_router(callbacks))
     router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"], responses=problems.responses(*problems.ANY))
-
-    @app.get("/healthz", tags=["operation"])
-    async def healthz() -> dict[str, str]:
-        """Answer while the process lives."""
-        return {"status": "ok"}
 
     @router.get("/transcriptions/{transcription_id}", responses=problems.responses(404))
     async def show(transcription_id: str, caller: access.Caller) -> views.Transcription:
@@ -68,19 +60,26 @@ def build_deployed(
     @router.get(
         "/transcriptions/{transcription_id}/transcript",
         response_class=fastapi.Response,
-        responses={307: {"description": "Where the document lies, for some minutes"}, **problems.responses(404, 409)},
+        responses={
+            **transcriptions.RENDERED,
+            307: {"description": "Where the document lies, for some minutes"},
+            **problems.responses(404, 409),
+        },
     )
     async def transcript(
         transcription_id: str, query: Annotated[transcriptions.FormatQuery, fastapi.Query()], caller: access.Caller
     ) -> fastapi.Response:
         """Send on to the document itself, at an address signed for some minutes; other forms are written here."""
         report = transcriptions.owned(await tracker.find_transcription(transcription_id), caller)
-        decided = await published.read(transcriptions.work_of(report))
-        made = None if decided is None else await published.read_transcript(decided)
-        if decided is None or decided.transcript_key is None or made is None:
+        work = transcriptions.work_of(report)
+        decided = await published.read(work)
+        if decided is None or decided.transcript_key is None or await published.is_deleted(work.recording):
             raise transcriptions.missing(report)
         if query.format is formats.Format.JSON:
             return RedirectResponse(await presign(decided.transcript_key), 307)
+        made = await published.read_transcript(decided)
+        if made is None:
+            raise transcriptions.missing(report)
         return await transcriptions.rendered(made, query.format)
 
     @router.get("/calls/{call_id}", responses=problems.responses(404))

@@ -17,6 +17,29 @@ log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES = 64 * 1024
 TWILIO_PATH = "/v1/ingest/twilio/recording-status"
+_FORM = {
+    "parameters": [
+        {"name": "X-Twilio-Signature", "in": "header", "required": True, "schema": {"type": "string"}},
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "AccountSid": {"type": "string"},
+                        "CallSid": {"type": "string"},
+                        "RecordingStatus": {"enum": ["in-progress", "completed", "absent", "failed"]},
+                        **{name: {"type": "string"} for name in ("RecordingSid", "RecordingUrl", "RecordingStartTime")},
+                        **{name: {"type": "string"} for name in ("RecordingDuration", "RecordingChannels")},
+                    },
+                    "required": ["AccountSid", "CallSid", "RecordingStatus"],
+                }
+            }
+        },
+    },
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,9 +64,9 @@ class Callbacks:
 
 def build_router(callbacks: Callbacks) -> fastapi.APIRouter:
     """Build the routes that providers call."""
-    router = fastapi.APIRouter(tags=["ingest"], responses=problems.responses(400, 403, 413, 503))
+    router = fastapi.APIRouter(tags=["ingest"], responses=problems.responses(400, 403, 413, 431, 500, 503))
 
-    @router.post(TWILIO_PATH)
+    @router.post(TWILIO_PATH, openapi_extra=_FORM)
     async def recording_status(request: fastapi.Request) -> dict[str, str]:
         """Take Twilio's recording status callback: a form, signed with the account's token."""
         body = b""

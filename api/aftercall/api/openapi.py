@@ -14,8 +14,8 @@ _SCHEMES = {
 }
 
 
-def describe(app: fastapi.FastAPI, *, needs_key: bool) -> dict[str, Any]:
-    """Build the document of `app`; `needs_key` says whether requests under `/v1` carry an API key."""
+def describe(app: fastapi.FastAPI, *, needs_key: bool, signed: frozenset[str]) -> dict[str, Any]:
+    """Build the document of `app`; `needs_key` says whether requests under `/v1` that are not signed carry a key."""
     document = fastapi.FastAPI.openapi(app)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
@@ -23,7 +23,7 @@ def describe(app: fastapi.FastAPI, *, needs_key: bool) -> dict[str, Any]:
         components["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if needs_key and path.startswith("/v1/"):
+            if needs_key and path.startswith("/v1/") and path not in signed:
                 operation["security"] = [{name: []} for name in _SCHEMES]
             _drop_json_beside_other_forms(operation)
     return document

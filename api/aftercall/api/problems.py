@@ -17,6 +17,8 @@ from aftercall.contracts import errors, outcomes
 MEDIA_TYPE = "application/problem+json"
 ANY = (400, 401, 403, 422, 431, 500, 503)
 """What any request under `/v1` may be answered."""
+OPERATION = (400, 431, 500)
+"""What any other request may be answered."""
 _MAX_DETAIL_CHARS = 500
 _ROUTING = {404: "there is nothing at this address", 405: "this address does not take this method"}
 _WRITES = {"POST", "PUT"}

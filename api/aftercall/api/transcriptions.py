@@ -15,7 +15,7 @@ from aftercall.contracts import identity, outcomes, reports, transcript
 router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"], responses=problems.responses(*problems.ANY))
 
 _POLL_AFTER_S = 2
-_RENDERED: dict[int | str, dict[str, Any]] = {
+RENDERED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The transcript in the form asked for",
         "content": {media_type: {} for media_type in formats.MEDIA_TYPES.values()},
@@ -60,7 +60,7 @@ async def show(transcription_id: str, found: access.Service, caller: access.Call
 @router.get(
     "/transcriptions/{transcription_id}/transcript",
     response_class=fastapi.Response,
-    responses={**_RENDERED, **problems.responses(404, 409)},
+    responses={**RENDERED, **problems.responses(404, 409)},
 )
 async def render(
     transcription_id: str,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
+import subprocess
+import sys
 import typing
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import cluster
 import obstore
@@ -16,6 +20,20 @@ from peers import broker, process, s3
 from aftercall.contracts import events, identity
 
 STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
+
+# A signature cannot be made up, so what is valid by schema is refused; and ids have rules no schema can say.
+CONFIGURATION = """
+[generation]
+codec = "ascii"
+
+[[operations]]
+include-path = "/v1/ingest/twilio/recording-status"
+checks.positive_data_acceptance.expected-statuses = ["403"]
+
+[[operations]]
+include-path = "/v1/transcriptions/{{transcription_id}}/transcript"
+parameters = {{ transcription_id = "{completed}" }}
+"""
 
 
 def get(port: int, path: str, key: str | None) -> tuple[int, typing.Any, str]:
@@ -35,11 +53,20 @@ def get(port: int, path: str, key: str | None) -> tuple[int, typing.Any, str]:
         return status, body, at
 
 
-@pytest.mark.timeout(120)
-def test_a_transcript_is_had_by_its_tenant_alone(
-    kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Path
-) -> None:
-    """By transcription id and by call; what failed, what is not known, and what is another's."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Served:
+    """A deployment's API, the transcription of a call that was heard, and that of one that was rejected."""
+
+    port: int
+    completed: str
+    failed: str
+    s3_endpoint: str
+    api: cluster.Consumer
+
+
+@pytest.fixture
+def served(kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Path) -> Iterator[Served]:
+    """Two calls of acme through a consumer, and the API over what came of them."""
     ours = cluster.Cluster(kafka, store, names)
     ours.create()
     for call_id, do in (("c1", "hear"), ("c2", "reject")):
@@ -56,28 +83,55 @@ def test_a_transcript_is_had_by_its_tenant_alone(
     api = cluster.Consumer(env, tmp_path / "api", command=("-m", "aftercall.cli", "api"))
     try:
         cluster.wait_until(lambda: len(ours.outcomes()) == 2 and process.answers(port), timeout_s=60, what="outcomes")
-        id_ = identity.Work(identity.Recording("acme", "c1"), "1", 1).transcription_id
-        failed = identity.Work(identity.Recording("acme", "c2"), "1", 1).transcription_id
-        status, shown, _ = get(port, f"/v1/transcriptions/{id_}", "a-key")
-        assert (200, "completed", "c1") == (status, shown["status"], shown["callId"])
-        assert "hello there" in shown["text"]
-        status, document, at = get(port, f"/v1/transcriptions/{id_}/transcript", "a-key")
-        assert (200, "acme", id_) == (status, document["tenant"], document["transcription_id"])
-        assert at.startswith(store.endpoint)
-        assert "X-Amz-Signature=" in at
-        status, text, _ = get(port, f"/v1/transcriptions/{id_}/transcript?format=text", "a-key")
-        assert (200, True) == (status, "hello there" in text)
-        status, known, _ = get(port, "/v1/calls/c2", "a-key")
-        assert (200, ["failed"]) == (status, [one["status"] for one in known["transcriptions"]])
-        assert 409 == get(port, f"/v1/transcriptions/{failed}/transcript", "a-key")[0]
-        for path in (f"/v1/transcriptions/{id_}", f"/v1/transcriptions/{id_}/transcript", "/v1/calls/c1"):
-            assert 404 == get(port, path, "o-key")[0]
-            assert 401 == get(port, path, None)[0]
-            assert 401 == get(port, path, "guessed")[0]
-        assert 404 == get(port, "/v1/transcriptions/tr_00", "a-key")[0]
-        assert 200 == get(port, "/healthz", None)[0]
-        assert 0 == api.stop()
+        ids = [identity.Work(identity.Recording("acme", id_), "1", 1).transcription_id for id_ in ("c1", "c2")]
+        yield Served(port, *ids, store.endpoint, api)
         consumer.stop()
     finally:
         api.kill()
         consumer.kill()
+
+
+@pytest.mark.timeout(120)
+def test_a_transcript_is_had_by_its_tenant_alone(served: Served) -> None:
+    """By transcription id and by call; what failed, what is not known, and what is another's."""
+    port, id_ = served.port, served.completed
+    status, shown, _ = get(port, f"/v1/transcriptions/{id_}", "a-key")
+    assert (200, "completed", "c1") == (status, shown["status"], shown["callId"])
+    assert "hello there" in shown["text"]
+    status, document, at = get(port, f"/v1/transcriptions/{id_}/transcript", "a-key")
+    assert (200, "acme", id_) == (status, document["tenant"], document["transcription_id"])
+    assert at.startswith(served.s3_endpoint)
+    assert "X-Amz-Signature=" in at
+    status, text, _ = get(port, f"/v1/transcriptions/{id_}/transcript?format=text", "a-key")
+    assert (200, True) == (status, "hello there" in text)
+    status, known, _ = get(port, "/v1/calls/c2", "a-key")
+    assert (200, ["failed"]) == (status, [one["status"] for one in known["transcriptions"]])
+    assert 409 == get(port, f"/v1/transcriptions/{served.failed}/transcript", "a-key")[0]
+    for path in (f"/v1/transcriptions/{id_}", f"/v1/transcriptions/{id_}/transcript", "/v1/calls/c1"):
+        assert 404 == get(port, path, "o-key")[0]
+        assert 401 == get(port, path, None)[0]
+        assert 401 == get(port, path, "guessed")[0]
+    assert 404 == get(port, "/v1/transcriptions/tr_00", "a-key")[0]
+    assert 200 == get(port, "/healthz", None)[0]
+    assert 0 == served.api.stop()
+
+
+@pytest.mark.timeout(200)
+def test_the_api_does_what_its_document_says(served: Served, tmp_path: pathlib.Path) -> None:
+    """By schemathesis: no server error, no status, header, media type or schema that is not documented."""
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION.format(completed=served.completed))
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{served.port}/openapi.json"),
+            *("--seed", "1", "--max-examples", "20", "--workers", "1", "--no-color"),
+            *("--header", "Authorization: Bearer a-key"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+    assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "Tested: 5" in done.stdout
