@@ -22,7 +22,7 @@ import doubles
 
 from aftercall.cli import pod, telemetry
 from aftercall.consumers import recognition
-from aftercall.consumers.intake import delivery, kafka
+from aftercall.consumers.intake import delivery, places
 from aftercall.contracts import errors, outcomes, reports, settings, transcript
 from aftercall.serve import testing
 
@@ -80,7 +80,7 @@ def seed_bug(consumer: pod.Pod, mutant: str) -> None:
     if mutant == "commit_before_work":
         arrive = consumer.backlog.arrive
 
-        def finish_first(records: Sequence[kafka.Record]) -> None:
+        def finish_first(records: Sequence[places.Record]) -> None:
             arrive(records)
             for record in records:
                 consumer.poller.finish(record.place)

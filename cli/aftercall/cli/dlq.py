@@ -12,7 +12,7 @@ import typer
 
 from aftercall.cli import configuration, deployment, replay
 from aftercall.consumers import replay as replaying
-from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.intake import places
 from aftercall.consumers.publish import dead, kafka
 from aftercall.contracts import events, outcomes
 
@@ -120,7 +120,7 @@ def _letters(ours: deployment.Deployment, since: datetime.datetime | None) -> li
     return sorted(found.values(), key=lambda one: one.at)
 
 
-def _record(ours: deployment.Deployment, origin: str) -> polling.Record | None:
+def _record(ours: deployment.Deployment, origin: str) -> places.Record | None:
     found = None
     for record in ours.browser.records(ours.kafka.dead_letter_topic):
         headers = dict(record.headers)
@@ -137,7 +137,7 @@ def _failure(ours: deployment.Deployment, transcription_id: str) -> events.Trans
     raise typer.Exit(EXIT_NOT_FOUND)
 
 
-async def _again(ours: deployment.Deployment, record: polling.Record, origin: str) -> None:
+async def _again(ours: deployment.Deployment, record: places.Record, origin: str) -> None:
     async with ours.producing() as producer:
         await dead.DeadLetters(producer, ours.kafka.dead_letter_topic).replay(record, origin)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typing
 
-from aftercall.contracts import errors, sections
+from aftercall.contracts import errors, services
 
 
-def client(configured: sections.Kafka, *, name: str) -> dict[str, typing.Any]:
+def client(configured: services.Kafka, *, name: str) -> dict[str, typing.Any]:
     """Return what consumers, producers and admin clients have in common."""
     if not configured.bootstrap_servers:
         raise errors.ConfigurationError("kafka.bootstrap_servers: names no broker")
@@ -32,7 +32,7 @@ def client(configured: sections.Kafka, *, name: str) -> dict[str, typing.Any]:
     return found | {key: str(file) for key, file in files.items() if file is not None}
 
 
-def member(configured: sections.Kafka, *, group: str, name: str) -> dict[str, typing.Any]:
+def member(configured: services.Kafka, *, group: str, name: str) -> dict[str, typing.Any]:
     """Return what a member of a consumer group is configured with; it commits by itself, when it knows what is done."""
     return client(configured, name=name) | {
         "group_id": group,

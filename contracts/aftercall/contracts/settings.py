@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 import pydantic
 import yaml
 
-from aftercall.contracts import errors, sections
+from aftercall.contracts import errors, sections, services
 from aftercall.contracts.tenants import TenantPolicy
 
 PREFIX = "AFTERCALL_"
@@ -40,9 +40,9 @@ class Settings(sections.Section):
     intake: sections.Intake = sections.Intake()
     recording: sections.Recording = sections.Recording()
     speech: sections.Speech = sections.Speech()
-    kafka: sections.Kafka = sections.Kafka()
-    store: sections.Store = sections.Store()
-    clickhouse: sections.ClickHouse = sections.ClickHouse()
+    kafka: services.Kafka = services.Kafka()
+    store: services.Store = services.Store()
+    clickhouse: services.ClickHouse = services.ClickHouse()
     webhooks: sections.Webhooks = sections.Webhooks()
     telemetry: sections.Telemetry = sections.Telemetry()
     api: sections.Api = sections.Api()

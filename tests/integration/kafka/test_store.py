@@ -23,7 +23,7 @@ from peers import s3
 
 from aftercall.consumers.publish import objects, outcome
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import documents, errors, outcomes, sections
+from aftercall.contracts import documents, errors, outcomes, services
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def bucket(store: s3.S3, names: str) -> objects.ObjectStore:
     return objects.ObjectStore.s3(configured(store), names, prefix="some/prefix")
 
 
-def configured(store: s3.S3) -> sections.Store:
+def configured(store: s3.S3) -> services.Store:
     """Return the settings of the server."""
-    return sections.Store(
+    return services.Store(
         endpoint=store.endpoint,
         region=s3.REGION,
         access_key_id=s3.ACCESS_KEY,

@@ -13,12 +13,9 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from aftercall.consumers import tracing
-from aftercall.consumers.intake import delivery, entrance, fairness, parking, turns
-from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.intake import delivery, entrance, estimates, fairness, places, shares, turns
 from aftercall.contracts import events, identity, outcomes
 
-_UNKNOWN_LENGTH_S = 120.0
-"""What a recording is believed to cost until its tenant's own mean is known: two channels of a minute."""
 _LOOK_AGAIN_S = 10.0
 """How often it is tried again to take what is parked."""
 _KEEP_PARKED_S = 3600.0
@@ -29,14 +26,14 @@ _KEEP_PARKED_S = 3600.0
 class _Open:
     """A record, and how much of what it announced has not ended."""
 
-    record: polling.Record
+    record: places.Record
     left: int = 0
     rank: int = 0
     announced_s: float = 0.0
     withdrawn: bool = False
 
     @property
-    def partition(self) -> polling.Partition:
+    def partition(self) -> places.Partition:
         """Which partition it is of."""
         return self.record.place.topic, self.record.place.partition
 
@@ -67,13 +64,12 @@ class Backlog:
         max_open: int,
         max_ahead: int,
         terms_of: Callable[[str], turns.Terms],
-        finished: Callable[[polling.Place], None],
-        leaving: Callable[[polling.Place], None],
+        finished: Callable[[places.Place], None],
+        leaving: Callable[[places.Place], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._door = door
         self._max_open = max_open
-        self._max_ahead = max_ahead
         self._turns = {rank: turns.Turns[_Piece](terms_of) for rank in door.ranks}
         self._finished = finished
         self._leaving = leaving
@@ -81,13 +77,12 @@ class Backlog:
         self._arrived = asyncio.Event()
         self._tickets = 0
         self._taken: dict[int, _Piece] = {}
-        self._by_place: dict[polling.Place, _Open] = {}
-        self._n_ahead: collections.Counter[polling.Partition] = collections.Counter()
-        self._n_waiting: collections.Counter[tuple[polling.Partition, str]] = collections.Counter()
-        self._means_s: dict[str, float] = {}
+        self._by_place: dict[places.Place, _Open] = {}
+        self._shares = shares.Shares(max_ahead)
+        self._estimates = estimates.Estimates()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def arrive(self, records: Sequence[polling.Record]) -> None:
+    def arrive(self, records: Sequence[places.Record]) -> None:
         """Take records that were just read."""
         for record in records:
             self._door.count(record)
@@ -95,7 +90,7 @@ class Backlog:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def withdraw(self, partitions: Collection[polling.Partition]) -> None:
+    def withdraw(self, partitions: Collection[places.Partition]) -> None:
         """Forget what waits of partitions that another consumer has now; what is being worked on goes on."""
         for place, origin in list(self._by_place.items()):
             if (place.topic, place.partition) in partitions:
@@ -110,7 +105,7 @@ class Backlog:
                 n_free -= self._max_open // 4  # what comes on a livelier lane finds room
             while n_free > 0 and (turn := self._turns[rank].take(now_s=self._clock(), n_free=n_free)) is not None:
                 piece = turn.item
-                self._not_waiting(piece)
+                self._shares.go((piece.origin.partition, piece.event.tenant))
                 if piece.origin.withdrawn:
                     self._turns[rank].end(turn, actual_s=0.0)
                     continue
@@ -146,9 +141,7 @@ class Backlog:
         actual_s = piece.audio_s if outcome.kind is outcomes.Kind.CANONICAL else 0.0
         self._end_turn(piece, actual_s)
         if piece.audio_s is not None:
-            tenant = piece.event.tenant
-            before = self._means_s.get(tenant, piece.audio_s)
-            self._means_s[tenant] = before + 0.05 * (piece.audio_s - before)
+            self._estimates.learn(piece.event.tenant, piece.audio_s)
         self._one_less(piece.origin)
 
     async def hand_back(
@@ -164,7 +157,7 @@ class Backlog:
         piece = self._taken.pop(taken.ticket)
         self._end_turn(piece, 0.0)
         if not piece.origin.withdrawn:
-            self._n_waiting[piece.origin.partition, piece.event.tenant] += 1
+            self._shares.wait({(piece.origin.partition, piece.event.tenant): 1})
             asyncio.get_running_loop().call_later(delay_s, self._line_up, piece)
 
     def note_audio(self, ticket: int, audio_s: float) -> None:
@@ -182,10 +175,10 @@ class Backlog:
         """Return how tenants stand, each once for every lane."""
         return [one for each in self._turns.values() for one in each.standings().items()]
 
-    async def _enter(self, record: polling.Record) -> None:
+    async def _enter(self, record: places.Record) -> None:
         origin = _Open(record)
         self._by_place[record.place] = origin
-        self._n_ahead[origin.partition] += 1
+        self._shares.enter(origin.partition)
         read = await self._door.read(record)
         if isinstance(read, entrance.Park) and self._door.is_parked(record):
             read = await self._hold(origin, read)
@@ -195,26 +188,22 @@ class Backlog:
             self._leave(origin)
             return
         mine = collections.Counter((origin.partition, event.tenant) for event in read.ready)
-        over = [tenant for (at, tenant), n in mine.items() if self._is_over_share(at, tenant, n)]
+        over = [tenant for (at, tenant), n in mine.items() if self._shares.is_over((at, tenant), n)]
         if over and not self._door.is_deferred(record):
-            self._n_ahead[origin.partition] -= 1
+            self._shares.leave(origin.partition)
             self._leaving(record.place)
             await self._door.defer(record, over[0])
-            self._n_ahead[origin.partition] += 1
+            self._shares.enter(origin.partition)
             self._leave(origin)
             return
         origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s
-        self._n_waiting.update(mine)
+        self._shares.wait(mine)
         for event in read.ready:
             known = await self._door.resolve(event, is_wanted=lambda: not origin.withdrawn)
             assert known.version is not None
             self._tickets += 1
             work = identity.Work(known.recording, known.version, known.generation)
             self._line_up(_Piece(self._tickets, work, known, origin))
-
-    def _is_over_share(self, at: polling.Partition, tenant: str, n_more: int) -> bool:
-        n_waiting = self._n_waiting[at, tenant]
-        return n_waiting > 0 and parking.is_over_share(n_waiting + n_more - 1, self._n_ahead[at], self._max_ahead)
 
     async def _hold(
         self, origin: _Open, read: entrance.Work | entrance.Park | entrance.Nothing
@@ -233,16 +222,11 @@ class Backlog:
         self._turns[piece.origin.rank].add(
             event.tenant,
             piece,
-            estimate_s=self._estimate_s(event),
+            estimate_s=self._estimates.of(event),
             opened=piece.origin.announced_s,
             deadline=deadline,
         )
         self._arrived.set()
-
-    def _estimate_s(self, event: events.RecordingReady) -> float:
-        if event.duration_s is not None:
-            return event.duration_s * max(1, len(event.channels))
-        return self._means_s.get(event.tenant, _UNKNOWN_LENGTH_S)
 
     def _end_turn(self, piece: _Piece, actual_s: float | None) -> None:
         assert piece.turn is not None
@@ -265,10 +249,4 @@ class Backlog:
 
     def _forget(self, origin: _Open) -> None:
         del self._by_place[origin.record.place]
-        self._n_ahead[origin.partition] -= 1
-
-    def _not_waiting(self, piece: _Piece) -> None:
-        mine = piece.origin.partition, piece.event.tenant
-        self._n_waiting[mine] -= 1
-        if not self._n_waiting[mine]:
-            del self._n_waiting[mine]
+        self._shares.leave(origin.partition)

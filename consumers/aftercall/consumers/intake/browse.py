@@ -6,8 +6,7 @@ import contextlib
 import typing
 from collections.abc import Iterator, Mapping
 
-from aftercall.consumers.intake import kafka as polling
-from aftercall.consumers.intake import offsets
+from aftercall.consumers.intake import offsets, places
 from aftercall.contracts import errors, outcomes
 
 if typing.TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Browser:
     def __init__(self, client: Mapping[str, typing.Any]) -> None:
         self._client = dict(client)
 
-    def records(self, topic: str, *, since_s: float | None = None) -> Iterator[polling.Record]:
+    def records(self, topic: str, *, since_s: float | None = None) -> Iterator[places.Record]:
         """Yield every record of a topic, from a time on where one is given."""
         with self._reading() as consumer:
             at = self._partitions(consumer, topic)
@@ -34,7 +33,7 @@ class Browser:
                 begin = {one: found[one].offset if found.get(one) is not None else ends[one] for one in at}
             yield from self._read(consumer, begin)
 
-    def unfinished(self, topic: str, *, group: str) -> Iterator[polling.Record]:
+    def unfinished(self, topic: str, *, group: str) -> Iterator[places.Record]:
         """Yield what a group has not finished of a topic, partition by partition, oldest first in each."""
         import kafka
 
@@ -71,7 +70,7 @@ class Browser:
 
         return [kafka.TopicPartition(topic, at) for at in sorted(consumer.partitions_for_topic(topic) or ())]
 
-    def _read(self, consumer: kafka.KafkaConsumer, begin: Mapping[typing.Any, int]) -> Iterator[polling.Record]:
+    def _read(self, consumer: kafka.KafkaConsumer, begin: Mapping[typing.Any, int]) -> Iterator[places.Record]:
         """Read one partition after the other up to where it ends now."""
         ends = consumer.end_offsets(list(begin))
         for at, first in begin.items():
@@ -89,7 +88,7 @@ class Browser:
                     )
                 for raw in polled.get(at, ()):
                     if raw.offset < ends[at]:
-                        yield polling.read_record(raw, epoch=0)
+                        yield places.read(raw, epoch=0)
 
 
 def _unreachable(exc: Exception) -> errors.TransientError:

@@ -8,8 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from aftercall.consumers import observer
-from aftercall.consumers.intake import kafka as polling
-from aftercall.consumers.intake import parking, sources
+from aftercall.consumers.intake import parking, places, sources
 from aftercall.contracts import errors, events, metrics, outcomes
 
 log = logging.getLogger(__name__)
@@ -66,8 +65,8 @@ class Entrance:
         is_known: Callable[[str], bool],
         has_model: Callable[[str], bool],
         version_of: Callable[[events.RecordingReady], Awaitable[str]],
-        bury: Callable[[polling.Record, outcomes.Reason, str], Awaitable[None]],
-        put_aside: Callable[[str, polling.Record, bytes | None, list[tuple[str, bytes]]], Awaitable[None]],
+        bury: Callable[[places.Record, outcomes.Reason, str], Awaitable[None]],
+        put_aside: Callable[[str, places.Record, bytes | None, list[tuple[str, bytes]]], Awaitable[None]],
         observe: observer.Observer,
     ) -> None:
         self.ranks = sorted({binding.rank for binding in bindings.values()})
@@ -82,11 +81,11 @@ class Entrance:
         self._observe = observe
         self._resolving = asyncio.Semaphore(_RESOLVING)
 
-    def count(self, record: polling.Record) -> None:
+    def count(self, record: places.Record) -> None:
         """Count a record that was just read."""
         self._observe.add(metrics.RECORDS, topic=record.place.topic)
 
-    async def read(self, record: polling.Record) -> Work | Park | Nothing:
+    async def read(self, record: places.Record) -> Work | Park | Nothing:
         """Read a record as of now: tenants and topics that it names may be unknown today and known tomorrow."""
         try:
             origin = self._origin(record)
@@ -109,19 +108,19 @@ class Entrance:
             self._observe.add(metrics.SOURCE_SKIPPED, why=why)
         return Work(reading.ready, binding.rank, origin.announced_s) if reading.ready else Nothing()
 
-    def is_deferred(self, record: polling.Record) -> bool:
+    def is_deferred(self, record: places.Record) -> bool:
         """Say whether a record has been put aside already: then it is not put aside for its tenant's share again."""
         return record.place.topic in {self._deferred_topic, self._parked_topic}
 
-    def is_parked(self, record: polling.Record) -> bool:
+    def is_parked(self, record: places.Record) -> bool:
         """Say whether a record is one that could not be taken when it was read last."""
         return record.place.topic == self._parked_topic
 
-    async def defer(self, record: polling.Record, tenant: str) -> None:
+    async def defer(self, record: places.Record, tenant: str) -> None:
         """Put a record aside until its tenant's share allows it."""
         await self._aside(self._deferred_topic, record, tenant.encode(), OVER_SHARE)
 
-    async def park(self, record: polling.Record, why: str) -> None:
+    async def park(self, record: places.Record, why: str) -> None:
         """Put a record aside until it can be taken; one that lies there already goes to the end."""
         await self._aside(self._parked_topic, record, record.key, why)
 
@@ -141,17 +140,17 @@ class Entrance:
                     await asyncio.sleep(exc.retry_after_s)
         return event.model_copy(update={"version": version})
 
-    def _origin(self, record: polling.Record) -> parking.Origin:
+    def _origin(self, record: places.Record) -> parking.Origin:
         if self.is_deferred(record):
             return parking.origin_of(record.headers)
         return parking.Origin(record.place.topic, record.timestamp_s)
 
-    async def _aside(self, topic: str, record: polling.Record, key: bytes | None, why: str) -> None:
+    async def _aside(self, topic: str, record: places.Record, key: bytes | None, why: str) -> None:
         headers = parking.wrap(record.headers, self._origin(record), why)
         await _until_taken(lambda: self._put_aside(topic, record, key, headers), "record not put aside")
         self._observe.add(metrics.PARKED, why=why)
 
-    async def _buried(self, record: polling.Record, reason: outcomes.Reason, message: str) -> Nothing:
+    async def _buried(self, record: places.Record, reason: outcomes.Reason, message: str) -> Nothing:
         await _until_taken(lambda: self._bury(record, reason, message), "dead letter not taken")
         self._observe.add(metrics.DEAD_LETTERS, reason=reason)
         return Nothing()

@@ -25,15 +25,6 @@ class Origin:
     announced_s: float
 
 
-def is_over_share(n_waiting: int, n_open: int, max_open: int) -> bool:
-    """Say whether a tenant with so much waiting of a partition's read-ahead may have no more of it.
-
-    It may have half of what is free (dynamic thresholds, as in `turns`): alone a third of the window, and k tenants
-    together at most k / (k + 2) of it, so that waiting calls never fill it and the partition is always read.
-    """
-    return n_waiting >= max(1, (max_open - n_open) // 2)
-
-
 def wrap(headers: Headers, origin: Origin, why: str) -> list[tuple[str, bytes]]:
     """Return a record's headers for the topic that it is put aside on."""
     kept = [(name, value) for name, value in headers if name not in _OURS]

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from aftercall.contracts import errors, events, identity, outcomes, sections, transcript
+from aftercall.contracts import errors, events, identity, outcomes, services, transcript
 
 Answer = TypeVar("Answer")
 
@@ -44,7 +44,7 @@ class ClickHouse:
         return cls(connect)
 
     @classmethod
-    def configured(cls, configured: sections.ClickHouse) -> ClickHouse:
+    def configured(cls, configured: services.ClickHouse) -> ClickHouse:
         """Use the server, or the folder, that the settings name."""
         if configured.url is None and configured.folder is None:
             raise errors.ConfigurationError("clickhouse.url: names no server")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.intake import places
 from aftercall.consumers.publish import kafka
 from aftercall.contracts import outcomes
 
@@ -19,14 +19,14 @@ class DeadLetters:
         self._producer = producer
         self._topic = topic
 
-    async def bury(self, record: polling.Record, reason: outcomes.Reason, message: str) -> None:
+    async def bury(self, record: places.Record, reason: outcomes.Reason, message: str) -> None:
         """Append a record with why it could not be taken; return once that is acknowledged."""
         place = record.place
         origin = f"{place.topic}/{place.partition}/{place.offset}".encode()
         headers = (*record.headers, (REASON, reason.encode()), (MESSAGE, message.encode()), (ORIGIN, origin))
         await self._producer.send(self._topic, record.value or b"", key=origin, headers=headers)
 
-    async def replay(self, letter: polling.Record, origin: str) -> None:
+    async def replay(self, letter: places.Record, origin: str) -> None:
         """Append a dead letter to its own topic again, as it came; then note that, so that it is dead no more."""
         topic = origin.rsplit("/", 2)[0]
         kept = tuple((name, value) for name, value in letter.headers if name not in _OURS)
@@ -36,7 +36,7 @@ class DeadLetters:
 
 
 async def put_aside(
-    producer: kafka.Producer, topic: str, record: polling.Record, key: bytes | None, headers: list[tuple[str, bytes]]
+    producer: kafka.Producer, topic: str, record: places.Record, key: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     """Append a record to another topic under new headers; return once that is acknowledged."""
     await producer.send(topic, record.value or b"", key=key, headers=tuple(headers))

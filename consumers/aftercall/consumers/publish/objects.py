@@ -7,7 +7,7 @@ import datetime
 import pathlib
 import typing
 
-from aftercall.contracts import errors, outcomes, sections
+from aftercall.contracts import errors, outcomes, services
 
 _NO_SPACE = ("os error 28", "No space left", "os error 122", "os error 27", "File too large")
 
@@ -49,7 +49,7 @@ class ObjectStore:
         return cls(obstore.store.MemoryStore())
 
     @classmethod
-    def s3(cls, configured: sections.Store, bucket: str, *, prefix: str | None = None) -> ObjectStore:
+    def s3(cls, configured: services.Store, bucket: str, *, prefix: str | None = None) -> ObjectStore:
         """Open a bucket of the S3 account."""
         return cls(open_bucket(configured, bucket, prefix=prefix))
 
@@ -125,7 +125,7 @@ class ObjectStore:
             raise _translate(exc) from exc
 
 
-def open_bucket(configured: sections.Store, bucket: str, *, prefix: str | None = None) -> typing.Any:
+def open_bucket(configured: services.Store, bucket: str, *, prefix: str | None = None) -> typing.Any:
     """Return an obstore store over a bucket of the S3 account."""
     import obstore.store
 

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from aftercall.consumers import addresses, observer, tracing
-from aftercall.consumers.intake import kafka as polling
+from aftercall.consumers.intake import places
 from aftercall.consumers.publish import webhook
 from aftercall.contracts import errors, events, identity, metrics, tenants
 
@@ -59,7 +59,7 @@ class Webhooks:
         api_url: str,
         topic_prefix: str,
         send: Callable[..., Awaitable[None]],
-        finished: Callable[[polling.Place], None],
+        finished: Callable[[places.Place], None],
         observe: observer.Observer,
         now: Callable[[], float] = time.time,
         luck: Callable[[], float] = random.random,
@@ -75,16 +75,16 @@ class Webhooks:
         self._now = now
         self._luck = luck
         self._room: dict[str, asyncio.Semaphore] = {}
-        self._tasks: dict[polling.Place, asyncio.Task[None]] = {}
+        self._tasks: dict[places.Place, asyncio.Task[None]] = {}
 
-    def arrive(self, records: Sequence[polling.Record]) -> None:
+    def arrive(self, records: Sequence[places.Record]) -> None:
         """Take records that were just read."""
         for record in records:
             task = asyncio.create_task(self._handle(record))
             self._tasks[record.place] = task
             task.add_done_callback(lambda _, place=record.place: self._tasks.pop(place, None))  # type: ignore[misc]
 
-    def withdraw(self, partitions: Collection[polling.Partition]) -> None:
+    def withdraw(self, partitions: Collection[places.Partition]) -> None:
         """Leave what waits to the consumer that has its partition now."""
         for place, task in list(self._tasks.items()):
             if (place.topic, place.partition) in partitions:
@@ -96,7 +96,7 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _handle(self, record: polling.Record) -> None:
+    async def _handle(self, record: places.Record) -> None:
         headers = dict(record.headers)
         try:
             event = events.parse(record.value or b"")
@@ -117,7 +117,7 @@ class Webhooks:
                 await asyncio.sleep(_RETRY_S)
         self._finished(record.place)
 
-    async def _attempt(self, record: polling.Record, event: events.Event, hook: tenants.Webhook, attempt: int) -> None:
+    async def _attempt(self, record: places.Record, event: events.Event, hook: tenants.Webhook, attempt: int) -> None:
         tenant = event.data.tenant
         if await self._store.get(_gone_key(tenant, hook)) is not None:
             self._observe.add(metrics.WEBHOOKS, verdict="disabled")
@@ -165,7 +165,7 @@ class Webhooks:
             return None, None
         return answer.status_code, _seconds(answer.headers.get("retry-after"))
 
-    async def _put_off(self, record: polling.Record, delay_s: float, attempt: int) -> None:
+    async def _put_off(self, record: places.Record, delay_s: float, attempt: int) -> None:
         """Append to the topic of the shortest delay that is long enough; there what is due first stands first."""
         step_s = next((step_s for step_s in webhook.SCHEDULE_S if step_s * 1.1 >= delay_s), webhook.SCHEDULE_S[-1])
         mark = ((_ATTEMPT, str(attempt).encode()), (_DUE, f"{self._now() + delay_s:.3f}".encode()))

@@ -10,7 +10,7 @@ import doubles
 import pytest
 
 from aftercall.consumers import observer
-from aftercall.consumers.intake import backlog, delivery, entrance, kafka, parking, turns
+from aftercall.consumers.intake import backlog, delivery, entrance, parking, places, turns
 from aftercall.contracts import errors, events, outcomes
 
 
@@ -18,7 +18,7 @@ class Rig:
     """A backlog with its edges in lists."""
 
     def __init__(self, *, max_open: int = 100, max_ahead: int = 12, terms: turns.Terms | None = None) -> None:
-        self.aside: list[tuple[str, kafka.Record, list[tuple[str, bytes]]]] = []
+        self.aside: list[tuple[str, places.Record, list[tuple[str, bytes]]]] = []
         self.buried: list[outcomes.Reason] = []
         self.finished: list[int] = []
         self.known = {"big", "small", "acme"}
@@ -52,11 +52,11 @@ class Rig:
     async def _version_of(self, event: events.RecordingReady) -> str:
         return "resolved"
 
-    async def _bury(self, record: kafka.Record, reason: outcomes.Reason, message: str) -> None:
+    async def _bury(self, record: places.Record, reason: outcomes.Reason, message: str) -> None:
         self.buried.append(reason)
 
     async def _put_aside(
-        self, topic: str, record: kafka.Record, key: bytes | None, headers: list[tuple[str, bytes]]
+        self, topic: str, record: places.Record, key: bytes | None, headers: list[tuple[str, bytes]]
     ) -> None:
         if self.failures:
             self.failures -= 1
@@ -65,15 +65,15 @@ class Rig:
 
     def record(
         self, tenant: str, *, topic: str = "live", at_s: float = 0.0, model: str | None = None, **fields: typing.Any
-    ) -> kafka.Record:
+    ) -> places.Record:
         """Build a record that announces a recording."""
         offset = next(self._offsets)
         data = doubles.event(f"c{offset}", tenant, model=model).model_dump(mode="json", exclude_none=True)
         value = {"specversion": "1.0", "id": str(offset), "source": "t", "type": events.RECORDING_READY, "data": data}
-        place = kafka.Place(topic, 0, offset, 1)
-        return kafka.Record(place, b"k", json.dumps(value | fields).encode(), (), at_s)
+        place = places.Place(topic, 0, offset, 1)
+        return places.Record(place, b"k", json.dumps(value | fields).encode(), (), at_s)
 
-    async def arrive(self, *records: kafka.Record) -> None:
+    async def arrive(self, *records: places.Record) -> None:
         """Let records arrive, and their reading settle."""
         self.backlog.arrive(records)
         for _ in range(20):
@@ -108,7 +108,7 @@ async def test_what_was_put_aside_comes_back_as_old_as_it_is() -> None:
     await rig.arrive(*(rig.record("big", at_s=50.0) for _ in range(4)))
     old = rig.record("big", topic="live", at_s=7.0)
     headers = parking.wrap(old.headers, parking.Origin("live", 7.0), "over_share")
-    await rig.arrive(kafka.Record(kafka.Place("deferred", 0, 1, 1), b"big", old.value, tuple(headers), 99.0))
+    await rig.arrive(places.Record(places.Place("deferred", 0, 1, 1), b"big", old.value, tuple(headers), 99.0))
 
     assert (7.0, 0) == ((taken := await rig.take()).queued_at, taken.rank)
     assert [] == rig.aside
@@ -156,7 +156,7 @@ async def test_what_is_parked_is_taken_once_it_can_be(monkeypatch: pytest.Monkey
     rig = Rig()
     record = rig.record("new")
     headers = parking.wrap((), parking.Origin("live", 5.0), entrance.UNKNOWN_TENANT)
-    await rig.arrive(kafka.Record(kafka.Place("parked", 0, 3, 1), b"", record.value, tuple(headers), 9.0))
+    await rig.arrive(places.Record(places.Place("parked", 0, 3, 1), b"", record.value, tuple(headers), 9.0))
     await asyncio.sleep(0.03)
     assert ([], 0) == (rig.finished, rig.backlog.n_waiting)
     rig.known.add("new")
@@ -172,7 +172,7 @@ async def test_what_is_parked_too_long_goes_to_the_end(monkeypatch: pytest.Monke
     rig = Rig()
     headers = parking.wrap((), parking.Origin("live", 5.0), entrance.UNKNOWN_TENANT)
     value = rig.record("new").value
-    await rig.arrive(kafka.Record(kafka.Place("parked", 0, 3, 1), b"", value, tuple(headers), 9.0))
+    await rig.arrive(places.Record(places.Place("parked", 0, 3, 1), b"", value, tuple(headers), 9.0))
     await asyncio.sleep(0.1)
 
     ((topic, _, kept),) = rig.aside
