@@ -183,6 +183,10 @@ class Cluster:
             admin.close()
 
 
+STUB = (str(pathlib.Path(__file__).with_name("stub_consumer.py")),)
+"""The command of a consumer whose stages do what each recording says."""
+
+
 class Consumer:
     """One `aftercall consume`, or another command that runs the same pod."""
 

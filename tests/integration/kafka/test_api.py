@@ -19,8 +19,6 @@ from peers import broker, process, s3
 
 from aftercall.contracts import events, identity
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
-
 # A signature cannot be made up, so what is valid by schema is refused; and ids have rules no schema can say.
 CONFIGURATION = """
 [generation]
@@ -79,7 +77,7 @@ def served(kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Pat
     )
     port = process.free_port()
     env = ours.env(AFTERCALL_API__PORT=str(port), AFTERCALL_API__KEYS="{acme: a-key, other: o-key}")
-    consumer = cluster.Consumer(ours.env(STUB_LOG=str(tmp_path / "began")), tmp_path / "log", command=(STUB,))
+    consumer = cluster.Consumer(ours.env(STUB_LOG=str(tmp_path / "began")), tmp_path / "log", command=cluster.STUB)
     api = cluster.Consumer(env, tmp_path / "api", command=("-m", "aftercall.cli", "api"))
     try:
         cluster.wait_until(lambda: len(ours.outcomes()) == 2 and process.answers(port), timeout_s=60, what="outcomes")

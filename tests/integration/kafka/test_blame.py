@@ -13,8 +13,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events, outcomes
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
-
 
 @pytest.mark.timeout(150)
 def test_a_recording_that_kills_every_process_is_dead_and_its_neighbours_are_not(
@@ -39,13 +37,13 @@ def test_a_recording_that_kills_every_process_is_dead_and_its_neighbours_are_not
         AFTERCALL_STORE__CLAIM_LEASE_S="1",
     )
     started, deaths = time.monotonic(), 0
-    consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+    consumer = cluster.Consumer(env, tmp_path / "log", command=cluster.STUB)
     try:
         while len(ours.outcomes()) < len(told) or ours.lag() > 0:
             if consumer.process.poll() is not None:  # as Kubernetes would
                 deaths += 1
                 consumer.kill()
-                consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+                consumer = cluster.Consumer(env, tmp_path / "log", command=cluster.STUB)
             assert time.monotonic() - started < 120, f"{deaths} deaths, {len(ours.outcomes())} outcomes"
             time.sleep(0.2)
         consumer.stop()

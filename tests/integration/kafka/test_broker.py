@@ -18,7 +18,6 @@ from peers import broker, proxy, s3
 
 from aftercall.contracts import events
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 UPSTREAM = str(pathlib.Path(cluster.__file__).with_name("upstream.py"))
 KILLS = int(os.environ.get("BROKER_KILLS", "20"))
 
@@ -42,7 +41,7 @@ def test_nothing_acknowledged_is_lost(store: s3.S3, names: str, tmp_path: pathli
     )
     started = time.monotonic()
     try:
-        consumers = [cluster.Consumer(env, tmp_path / f"log{at}", command=(STUB,)) for at in range(2)]
+        consumers = [cluster.Consumer(env, tmp_path / f"log{at}", command=cluster.STUB) for at in range(2)]
         for _ in range(KILLS):
             time.sleep(rng.uniform(0.5, 3))
             server.kill()
@@ -111,7 +110,7 @@ def test_a_bad_network_loses_nothing(store: s3.S3, names: str, tmp_path: pathlib
     consumers: list[cluster.Consumer] = []
     started = time.monotonic()
     try:
-        consumers = [cluster.Consumer(env, tmp_path / f"log{at}", command=(STUB,)) for at in range(2)]
+        consumers = [cluster.Consumer(env, tmp_path / f"log{at}", command=cluster.STUB) for at in range(2)]
         for first in range(0, len(told), 40):
             ours.announce(told[first : first + 40])
             between.mode = rng.choice(proxy.MODES[1:])

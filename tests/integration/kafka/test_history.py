@@ -19,7 +19,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events, outcomes
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 EVENTS = int(os.environ.get("HISTORY_EVENTS", "2000"))
 KILLS = int(os.environ.get("HISTORY_KILLS", "40"))
 OPEN_CALLS = 8
@@ -120,7 +119,7 @@ def run_history(
     plans = announce(ours, rng, n, slower)
     settings = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS=str(OPEN_CALLS), **env)
     started, killed = time.monotonic(), 0
-    consumers = [cluster.Consumer(settings, tmp_path / f"log{at}", command=(STUB,)) for at in range(3)]
+    consumers = [cluster.Consumer(settings, tmp_path / f"log{at}", command=cluster.STUB) for at in range(3)]
     relay = start_relay(ours, tmp_path)
     try:
         while killed < kills or ours.lag() > 0:
@@ -128,7 +127,7 @@ def run_history(
             if killed < kills:
                 at = rng.randrange(len(consumers))
                 consumers[at].kill()
-                consumers[at] = cluster.Consumer(settings, tmp_path / f"log{at}", command=(STUB,))
+                consumers[at] = cluster.Consumer(settings, tmp_path / f"log{at}", command=cluster.STUB)
                 killed += 1
                 if killed % 10 == 0:
                     relay.kill()

@@ -17,7 +17,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 N_BIG, N_SMALL, SLEEP_S, PLACES = 10_000, 20, 0.3, 4
 SMALL = [f"small{at}" for at in range(9)]
 TENANTS = "".join(f"- {{name: {name}, weight: {4 if at < 3 else 1}}}\n" for at, name in enumerate(SMALL))
@@ -53,7 +52,7 @@ def run(ours: cluster.Cluster, folder: pathlib.Path, *, n_big: int) -> list[floa
             AFTERCALL_INTAKE__TENANTS_FILE=str(tenants),
         ),
         folder / "log",
-        command=(STUB,),
+        command=cluster.STUB,
     )
     try:
         consumer.wait_ready()
@@ -119,7 +118,7 @@ def test_forty_tenants_over_their_share_do_not_stop_a_partition(
     env = ours.env(
         STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="64", AFTERCALL_KAFKA__DRAIN_S="0"
     )
-    consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+    consumer = cluster.Consumer(env, tmp_path / "log", command=cluster.STUB)
     try:
         cluster.wait_until(lambda: len(ours.records(ours.deferred)) > 3000, timeout_s=60, what="most put aside")
         announced_s = time.time()

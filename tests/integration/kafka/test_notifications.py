@@ -10,7 +10,6 @@ import obstore
 import pytest
 from peers import broker, s3
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 KEYS = [
     "acme/2026/11/21/plain.wav",
     "acme/2026-11-21/with space (1) & plus+.wav",
@@ -44,7 +43,7 @@ def test_what_is_put_into_a_bucket_is_transcribed(kafka: broker.Broker, names: s
             STUB_METRICS=str(tmp_path / "metrics"),
             AFTERCALL_KAFKA__TOPICS=json.dumps([binding]),
         )
-        consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+        consumer = cluster.Consumer(env, tmp_path / "log", command=cluster.STUB)
         cluster.wait_until(lambda: len(ours.outcomes()) >= len(KEYS) + 1, timeout_s=60, what="every outcome")
         cluster.wait_until(lambda: ours.lag() == 0, timeout_s=30, what="every offset")
         consumer.stop()

@@ -17,8 +17,6 @@ from peers import broker, s3
 
 from aftercall.contracts import documents, events, identity, outcomes, transcript
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
-
 
 class Operator:
     """Runs commands and consumers of one platform."""
@@ -67,7 +65,7 @@ class Operator:
     def work_until(self, n_outcomes: int) -> None:
         """Let a consumer work until there are so many outcomes, and everything is committed."""
         env = self.ours.env(STUB_LOG=str(self._folder / "began"), AFTERCALL_KAFKA__SESSION_TIMEOUT_S="1.5")
-        consumer = cluster.Consumer(env, self._folder / "log", command=(STUB,))
+        consumer = cluster.Consumer(env, self._folder / "log", command=cluster.STUB)
         try:
             cluster.wait_until(
                 lambda: len(self.ours.outcomes()) == n_outcomes and self.ours.lag() == 0, timeout_s=60, what="outcomes"

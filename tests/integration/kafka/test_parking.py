@@ -12,8 +12,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
-
 
 @pytest.mark.timeout(150)
 def test_a_tenant_that_is_listed_later_is_served_then(
@@ -37,14 +35,14 @@ def test_a_tenant_that_is_listed_later_is_served_then(
         AFTERCALL_INTAKE__TENANTS_FILE=str(tenants),
         AFTERCALL_KAFKA__SESSION_TIMEOUT_S="1.5",
     )
-    consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+    consumer = cluster.Consumer(env, tmp_path / "log", command=cluster.STUB)
     try:
         cluster.wait_until(
             lambda: len(ours.records(ours.parked)) == 2 and ours.lag() == 0, timeout_s=60, what="two parked"
         )
         assert ["known"] == [one.tenant for one in ours.outcomes()]
         consumer.kill()
-        consumer = cluster.Consumer(env, tmp_path / "log", command=(STUB,))
+        consumer = cluster.Consumer(env, tmp_path / "log", command=cluster.STUB)
         tenants.write_text("- {name: known}\n- {name: later}\n")
         cluster.wait_until(lambda: len(ours.outcomes()) == 2, timeout_s=60, what="the one that was parked")
         consumer.stop()

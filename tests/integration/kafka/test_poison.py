@@ -14,7 +14,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events, outcomes
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 N_GOOD, N_MALFORMED, N_KILLERS, SLEEP_S, PLACES = 600, 6, 2, 0.1, 8
 MALFORMED = [
     b"",
@@ -53,7 +52,7 @@ def run(ours: cluster.Cluster, folder: pathlib.Path, *, poisoned: bool) -> list[
         AFTERCALL_INTAKE__MAX_OPEN_CALLS="24",
         AFTERCALL_KAFKA__DRAIN_S="0",
     )
-    consumer = cluster.Consumer(env, folder / "log", command=(STUB,))
+    consumer = cluster.Consumer(env, folder / "log", command=cluster.STUB)
     try:
         n_wanted = N_GOOD + (N_KILLERS if poisoned else 0)
         cluster.wait_until(

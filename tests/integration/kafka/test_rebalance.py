@@ -16,7 +16,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 POLL_INTERVAL_S = 2.0
 
 
@@ -57,7 +56,7 @@ def test_long_jobs_keep_their_partitions_through_joins_and_leaves(
         AFTERCALL_KAFKA__DRAIN_S="60",
         AFTERCALL_INTAKE__MAX_OPEN_CALLS="6",
     )
-    steady = [cluster.Consumer(env, tmp_path / f"steady{at}", command=(STUB,)) for at in range(2)]
+    steady = [cluster.Consumer(env, tmp_path / f"steady{at}", command=cluster.STUB) for at in range(2)]
     visitors: list[cluster.Consumer] = []
     leaving: list[cluster.Consumer] = []
     started, rounds = time.monotonic(), 0
@@ -68,7 +67,7 @@ def test_long_jobs_keep_their_partitions_through_joins_and_leaves(
                 visitors[0].signal(signal.SIGTERM)  # it finishes what is open, and leaves
                 leaving.append(visitors.pop(0))
             elif len(visitors) < 2:
-                visitors.append(cluster.Consumer(env, tmp_path / f"visitor{rounds}", command=(STUB,)))
+                visitors.append(cluster.Consumer(env, tmp_path / f"visitor{rounds}", command=cluster.STUB))
             for consumer in steady:
                 consumer.check()
             assert time.monotonic() - started < 200
@@ -97,14 +96,14 @@ def hang(ours: cluster.Cluster, tmp_path: pathlib.Path, **more: str) -> Comeback
     """Stop a consumer past its session, let another do its work, and let it come back with its own results."""
     announce(ours, 4, 3.0)
     env = ours.env(STUB_LOG=str(tmp_path / "began"), AFTERCALL_INTAKE__MAX_OPEN_CALLS="8", **more)
-    hung = cluster.Consumer(env, tmp_path / "hung", command=(STUB,))
+    hung = cluster.Consumer(env, tmp_path / "hung", command=cluster.STUB)
     other = None
     try:
         cluster.wait_until(
             lambda: (tmp_path / "began").exists() and len(began(tmp_path)) == 4, timeout_s=30, what="work begun"
         )
         hung.signal(signal.SIGSTOP)
-        other = cluster.Consumer(env, tmp_path / "other", command=(STUB,))
+        other = cluster.Consumer(env, tmp_path / "other", command=cluster.STUB)
         cluster.wait_until(lambda: len(ours.outcomes()) == 4, timeout_s=60, what="the other's outcomes")
         before = {one.recording_id: one.transcript_key for one in ours.outcomes()}
         hung.signal(signal.SIGCONT)

@@ -18,7 +18,6 @@ from peers import broker, s3
 
 from aftercall.contracts import events
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 OUTAGE_S, N_KILLS = float(os.environ.get("RELAY_OUTAGE_S", "20")), int(os.environ.get("RELAY_KILLS", "5"))
 N_CALLS = 300
 
@@ -47,7 +46,7 @@ def test_an_outage_of_clickhouse_is_made_up_for(
         AFTERCALL_KAFKA__SESSION_TIMEOUT_S="1.5",
     )
     stub = env | {"STUB_LOG": str(tmp_path / "began")}
-    consumers = [cluster.Consumer(stub, tmp_path / f"consumer{at}", command=(STUB,)) for at in range(2)]
+    consumers = [cluster.Consumer(stub, tmp_path / f"consumer{at}", command=cluster.STUB) for at in range(2)]
     relay = cluster.Consumer(env, tmp_path / "relay", command=("-m", "aftercall.cli", "relay"))
     began_s, kills = time.monotonic(), 0
 

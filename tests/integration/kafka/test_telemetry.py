@@ -21,7 +21,6 @@ from peers import broker, process, s3
 from aftercall.consumers.publish import webhooks
 from aftercall.contracts import events
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CANARY = "Zyxwv-555-0100"
 
@@ -112,7 +111,7 @@ def test_one_trace_and_nothing_personal(
         AFTERCALL_WEBHOOKS__PRIVATE_NETWORKS="[127.0.0.1/32]",
     )
     relay_env = {name: value for name, value in env.items() if not name.startswith("STUB_")}
-    consumer = cluster.Consumer(env, tmp_path / "consumer.log", command=(STUB,))
+    consumer = cluster.Consumer(env, tmp_path / "consumer.log", command=cluster.STUB)
     relay = cluster.Consumer(
         relay_env | {"AFTERCALL_TELEMETRY__PORT": str(port)},
         tmp_path / "relay.log",

@@ -19,7 +19,6 @@ from peers import broker, process, s3
 
 from aftercall.consumers.intake import twilio
 
-STUB = str(pathlib.Path(cluster.__file__).with_name("stub_consumer.py"))
 PUBLIC, PATH, TOKEN = "https://calls.example", "/v1/ingest/twilio/recording-status", "t0ken"
 FORM = {
     "AccountSid": "AC1",
@@ -112,7 +111,7 @@ def test_callbacks_end_as_outcomes(
     )
     ingest = cluster.Consumer(env, tmp_path / "api", command=("-m", "aftercall.cli", "api"))
     stub = {"STUB_LOG": str(tmp_path / "began")}
-    consumer = cluster.Consumer(env | stub, tmp_path / "log", command=(STUB,))
+    consumer = cluster.Consumer(env | stub, tmp_path / "log", command=cluster.STUB)
     form = FORM | {"RecordingUrl": f"http://127.0.0.1:{port}/2010-04-01/Accounts/AC1/Recordings/RE7"}
     try:
         cluster.wait_until(lambda: process.answers(api_port), timeout_s=30, what="the server")
