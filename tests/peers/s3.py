@@ -40,6 +40,10 @@ class S3(process.Server):
         )
         self._buckets = buckets
 
+    def folder_of(self, bucket: str) -> pathlib.Path:
+        """Return the folder that is a bucket."""
+        return self._buckets / bucket
+
     def create_bucket(self, name: str) -> None:
         """Create a bucket."""
-        (self._buckets / name).mkdir()
+        self.folder_of(name).mkdir()

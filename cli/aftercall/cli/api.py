@@ -10,7 +10,7 @@ import typer
 from aftercall.api import deployed, ingest, server
 from aftercall.cli import configuration, deployment, telemetry
 from aftercall.cli import stopping as signals
-from aftercall.consumers import observer, tenants, tracking
+from aftercall.consumers import observer, tenants, topics, tracking
 from aftercall.consumers.publish import kafka, outcome
 from aftercall.contracts import errors, events, sections, settings
 
@@ -33,6 +33,7 @@ def api(settings_file: configuration.SettingsFile = None) -> None:
 async def run(configured: settings.Settings, ours: deployment.Deployment) -> None:
     """Serve until told to stop."""
     stopping = signals.on_signals()
+    await topics.check(configured, topics.needed(configured, topics.User.API))
     policies = tenants.Tenants(configured, observer.Unobserved())
     tracker = tracking.Tracker(
         ours.store, ours.browser, topics=ours.work_topics, group=ours.kafka.group, templates=ours.templates

@@ -9,6 +9,7 @@ import typer
 from aftercall.api import probes, server
 from aftercall.cli import configuration, pod, telemetry
 from aftercall.cli import stopping as signals
+from aftercall.consumers import topics
 from aftercall.contracts import settings
 
 
@@ -34,11 +35,12 @@ def consume(model: configuration.ModelName = None, settings_file: configuration.
 async def run(configured: settings.Settings) -> None:
     """Consume until told to stop."""
     stopping = signals.on_signals()
+    await topics.check(configured, topics.needed(configured, topics.User.CONSUME))
     async with pod.open_pod(configured) as consumer:
         typer.echo(f"loading {configured.speech.model or 'the default model'} …", err=True)
         await consumer.start()
-        topics = ", ".join(topic.name for topic in configured.kafka.topics)
-        typer.echo(f"aftercall is ready: {consumer.owner} consumes {topics}", err=True)
+        shown = ", ".join(topic.name for topic in configured.kafka.topics)
+        typer.echo(f"aftercall is ready: {consumer.owner} consumes {shown}", err=True)
         probes_of = probes.build_probes(why_not_ready=consumer.poller.why_not_polling, exposition=consumer.exposition)
         async with server.alongside(configured.telemetry, probes_of):
             await consumer.run(stopping)

@@ -9,15 +9,17 @@ import json
 import math
 import os
 import pathlib
+import secrets
 import shutil
 import struct
 import tempfile
 import wave
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import typer
 
 from aftercall.cli import configuration
+from aftercall.consumers import broker, observer, tenants, topics
 from aftercall.consumers.publish import clickhouse, objects
 from aftercall.consumers.recording import decode
 from aftercall.contracts import errors, settings, windows
@@ -60,19 +62,26 @@ def doctor(
 async def check(configured: settings.Settings) -> list[Finding]:
     """Run every check; one that fails does not stop the others."""
     checks: dict[str, Callable[[], Awaitable[str]]] = {
+        "tenants": lambda: _tenants(configured),
         "data folder": lambda: _data_folder(configured.data.dir),
         "decoder": lambda: _decoder(configured),
-        "object store": _object_store,
-        "clickhouse": _clickhouse,
         "speech": lambda: _speech(configured),
     }
-    findings = [Finding("settings", True, f"{len(configured.tenants)} tenants with a policy of their own")]
+    checks |= _of_a_deployment(configured) if configured.kafka.bootstrap_servers else _EMBEDDED
+    findings = []
     for name, run in checks.items():
         try:
             findings.append(Finding(name, True, await run()))
         except (errors.AftercallError, OSError, ImportError) as exc:
             findings.append(Finding(name, False, " ".join(str(exc).split())))
     return findings
+
+
+async def _tenants(configured: settings.Settings) -> str:
+    if configured.intake.tenants_file is None:
+        return f"anybody is served; {len(configured.tenants)} have a policy of their own"
+    known = await asyncio.to_thread(tenants.Tenants, configured, observer.Unobserved())
+    return f"{len(known)} in {configured.intake.tenants_file}; the recordings of others wait until they are, too"
 
 
 async def _data_folder(folder: pathlib.Path) -> str:
@@ -132,6 +141,48 @@ async def _speech(configured: settings.Settings) -> str:
         await backend.close()
     took = "" if result.engine_s is None else f", a second of silence in {result.engine_s:.2f} s"
     return f"{info.model} by {info.backend}" + (f" ({info.precision})" if info.precision else "") + took
+
+
+async def _kafka(configured: settings.Settings) -> str:
+    there = await asyncio.to_thread(topics.existing, broker.client(configured.kafka, name="aftercall-doctor"))
+    wanted = topics.wanted(configured)
+    topics.refuse_missing([topic.name for topic in wanted], there)
+    return f"answers, and has all {len(wanted)} topics"
+
+
+async def _s3(configured: settings.Settings) -> str:
+    found = configured.store
+    if found.bucket is None:
+        raise errors.ConfigurationError("store.bucket: names no bucket of transcripts and outcomes")
+    await objects.check_there(found)
+    ours = objects.ObjectStore.s3(found, found.bucket, prefix=found.prefix)
+    await objects.check_create_only(ours, key=f"probes/doctor-{secrets.token_hex(4)}")
+    named = ", ".join(bucket.name for bucket in found.recording_buckets) or "no bucket"
+    return f"{found.bucket} refuses a second writer; recordings may lie in {named}"
+
+
+async def _server(configured: settings.Settings) -> str:
+    sink = clickhouse.ClickHouse.configured(configured.clickhouse)
+    try:
+        await sink.open()
+    finally:
+        await sink.close()
+    return f"{configured.clickhouse.url} answers, and its tables are set up"
+
+
+_EMBEDDED: Mapping[str, Callable[[], Awaitable[str]]] = {"object store": _object_store, "clickhouse": _clickhouse}
+
+
+def _of_a_deployment(configured: settings.Settings) -> dict[str, Callable[[], Awaitable[str]]]:
+    found: dict[str, Callable[[], Awaitable[str]]] = {
+        "kafka": lambda: _kafka(configured),
+        "object store": lambda: _s3(configured),
+    }
+    if configured.clickhouse.url is not None:
+        found["clickhouse"] = lambda: _server(configured)
+    elif configured.clickhouse.folder is not None:
+        found["clickhouse"] = _clickhouse
+    return found
 
 
 def _tone() -> bytes:

@@ -14,6 +14,8 @@ from aftercall.consumers import tracing
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields", "taskName"}
 _CHATTY = ("kafka", "httpx2", "opentelemetry")  # they tell of every fetch and every request
+# They warn of every start of a group, and of every tenth of a second in which this process was not scheduled.
+_ALARMED = ("kafka.coordinator.assignors", "kafka.net.selector")
 
 
 def configure(level: int, *, as_json: bool = False) -> None:
@@ -25,6 +27,8 @@ def configure(level: int, *, as_json: bool = False) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+    for alarmed in _ALARMED:
+        logging.getLogger(alarmed).setLevel(max(level, logging.ERROR))
 
 
 def _add_fields(record: logging.LogRecord) -> bool:

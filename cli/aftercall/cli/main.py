@@ -25,6 +25,7 @@ from aftercall.cli import (
     replay,
     schema,
     status,
+    topics,
     transcribe,
     up,
 )
@@ -47,6 +48,7 @@ app.command()(up.up)
 app.command()(consume.consume)
 app.command()(relay.relay)
 app.command()(api.api)
+app.command()(topics.topics)
 app.command()(publish.publish)
 app.command()(status.status)
 app.command()(replay.replay)

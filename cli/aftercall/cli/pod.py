@@ -91,7 +91,7 @@ class Pod:
             parked_topic=kafka.parked_topic,
             is_known=self.tenants.is_known,
             has_model=lambda model: model == self.backend.info.model,
-            version_of=self._version_of,
+            pin=self._pin,
             bury=dead.DeadLetters(self.producer, kafka.dead_letter_topic).bury,
             put_aside=functools.partial(dead.put_aside, self.producer),
             observe=self.observe,
@@ -126,7 +126,8 @@ class Pod:
         )
 
     async def start(self) -> None:
-        """Load the model, and see that the store keeps its word."""
+        """Load the model, and see that the buckets are there and the store keeps its word."""
+        await objects.check_there(self.settings.store)
         await objects.check_create_only(self.store, key=f"probes/{self.owner}")
         await self.backend.start()
 
@@ -194,8 +195,8 @@ class Pod:
         self.observe.add(metrics.CONFLICTS)
         log.error("another recording under the same identity", extra={"transcription_id": decided.transcription_id})
 
-    async def _version_of(self, event: events.RecordingReady) -> str:
-        return await self.fetcher.version_of(event.recording_uri, tenant=event.tenant)
+    async def _pin(self, event: events.RecordingReady) -> tuple[str, str]:
+        return await self.fetcher.pin(event.recording_uri, tenant=event.tenant)
 
 
 def _web(configured: settings.Settings) -> httpx2.AsyncClient:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aftercall.cli import configuration
-from aftercall.consumers import broker
+from aftercall.consumers import broker, topics
 from aftercall.consumers.publish import kafka
 from aftercall.contracts import documents, events, settings
 
@@ -66,7 +66,9 @@ def _channel(index: int, text: str) -> dict[str, object]:
 
 
 async def _send(configured: settings.Settings, topic: str, event: events.Event) -> None:
-    producer = kafka.Producer(broker.client(configured.kafka, name="aftercall-publish"))
+    client = broker.client(configured.kafka, name="aftercall-publish")
+    topics.refuse_missing([topic], await asyncio.to_thread(topics.existing, client))
+    producer = kafka.Producer(client)
     try:
         await kafka.KafkaTopic(producer, topic).append(event)
     finally:

@@ -10,7 +10,7 @@ import typer
 from aftercall.api import probes, server
 from aftercall.cli import configuration, telemetry
 from aftercall.cli import stopping as signals
-from aftercall.consumers import broker, egress, observer, tenants
+from aftercall.consumers import broker, egress, observer, tenants, topics
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import clickhouse, news, objects, outcome, sweep, webhooks
 from aftercall.consumers.publish import kafka as producing
@@ -44,6 +44,7 @@ async def run(configured: settings.Settings) -> None:
     to_webhooks = configured.webhooks.api_url is not None
     if not to_clickhouse and not to_webhooks:
         raise errors.ConfigurationError("clickhouse.url, webhooks.api_url: there is nothing to relay to")
+    await topics.check(configured, topics.needed(configured, topics.User.RELAY))
     shown = " and ".join(name for name, wanted in (("ClickHouse", to_clickhouse), ("webhooks", to_webhooks)) if wanted)
     typer.echo(f"aftercall is ready: relays {configured.kafka.transcripts_topic} to {shown}", err=True)
     probes_of = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import time
 from typing import Annotated
 
 import typer
@@ -85,7 +86,8 @@ def describe(report: reports.WorkReport) -> str:
     if report.message:
         lines.append(f"  message        {report.message}")
     lines.append(f"  queued         {_time(report.queued_at)}")
-    lines.append(f"  updated        {_time(report.updated_at)}")
+    ago = f", {time.time() - report.updated_at:.0f} s ago" if report.status is reports.Status.PROCESSING else ""
+    lines.append(f"  updated        {_time(report.updated_at)}{ago}")
     return "\n".join(lines)
 
 

@@ -34,6 +34,10 @@ class Tenants:
             self._text = _read(self._path)
             self._policies = contract.parse_file(self._text, what=str(self._path))
 
+    def __len__(self) -> int:
+        """Return how many have a policy of their own."""
+        return len(self._policies)
+
     def policy(self, name: str) -> contract.TenantPolicy:
         """Return a tenant's policy."""
         return self._policies.get(name) or contract.TenantPolicy(name=name)

@@ -9,6 +9,7 @@ import http.client
 import http.server
 import pathlib
 import random
+import re
 import socket
 import sys
 import threading
@@ -106,12 +107,60 @@ async def test_the_very_version_that_an_event_names_is_fetched(
 
     fetched = await fetcher.fetch(uri, tmp_path / "a", tenant="acme", version=etag)
     assert b"first" == fetched.path.read_bytes()
-    assert etag == await fetcher.version_of(uri, tenant="acme")
+    assert (etag, uri) == await fetcher.pin(uri, tenant="acme")
     obstore.put(lies, "c 1.wav", b"second")
     with pytest.raises(errors.RejectedError) as caught:
         await fetcher.fetch(uri, tmp_path / "b", tenant="acme", version=etag)
     assert outcomes.Reason.CHANGED is caught.value.reason
     await fetcher.fetch(uri, tmp_path / "c", tenant="acme", version="a name of the upstream's own")
+
+
+async def test_what_has_no_etag_is_named_by_size_and_time(store: s3.S3, names: str) -> None:
+    """As where a gateway serves files that were put below it: `None` is not the version of everything."""
+    store.create_bucket(names)
+    lies = objects.open_bucket(configured(store), names)
+    (store.folder_of(names) / "put-below.wav").write_bytes(b"12345")
+    fetcher = fetch.Fetcher(folders=[], max_size_bytes=100, sources={f"s3://{names}": fetch.Source(lies)})
+
+    version, uri = await fetcher.pin(f"s3://{names}/put-below.wav", tenant="acme")
+
+    assert re.fullmatch(r"5-\d{8}T\d{6}Z", version)
+    assert f"s3://{names}/put-below.wav" == uri
+
+
+@pytest.mark.parametrize(
+    ("told", "version", "query"),
+    [
+        ({"version": "v 1", "e_tag": '"e1"'}, "v 1", "?versionId=v+1"),
+        ({"version": "null", "e_tag": '"e1"'}, "e1", ""),
+        ({"version": None, "e_tag": '"e1"'}, "e1", ""),
+    ],
+)
+async def test_a_version_id_pins_the_address(
+    told: dict[str, object], version: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written over it between the look and the fetch is not taken for it."""
+
+    async def head(*_: object) -> dict[str, object]:
+        return told
+
+    monkeypatch.setattr(obstore, "head_async", head)
+    fetcher = fetch.Fetcher(folders=[], max_size_bytes=100, sources={"s3://b": fetch.Source(None)})
+
+    assert (version, f"s3://b/k{query}") == await fetcher.pin("s3://b/k", tenant="acme")
+    assert ("v2", "s3://b/k?versionId=v2") == await fetcher.pin("s3://b/k?versionId=v2", tenant="acme")
+
+
+async def test_buckets_that_do_not_exist_are_named(store: s3.S3, names: str) -> None:
+    """All of them at once, and before anything is asked of them; a store that is away is another matter."""
+    store.create_bucket(names)
+    known = configured(store).model_copy(update={"bucket": names, "recording_buckets": (services.Bucket(name=names),)})
+    await objects.check_there(known)
+    missing = tuple(services.Bucket(name=f"{names}-{end}") for end in "ab")
+    with pytest.raises(errors.ConfigurationError, match=f"{names}-a, {names}-b"):
+        await objects.check_there(known.model_copy(update={"recording_buckets": missing}))
+    with pytest.raises(errors.TransientError):
+        await asyncio.wait_for(objects.check_there(known.model_copy(update={"endpoint": "http://127.0.0.1:9"})), 100)
 
 
 @dataclasses.dataclass

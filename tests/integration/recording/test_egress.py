@@ -222,12 +222,12 @@ def test_what_is_allowed_on_purpose_is_fetched(canary: Canary, tmp_path: pathlib
 def test_a_version_is_asked_for(canary: Canary) -> None:
     """By the ETag."""
 
-    async def ask() -> str:
+    async def ask() -> tuple[str, str]:
         async with egress.client(timeout_s=2, allowed=[ipaddress.ip_network("127.0.0.0/8")]) as web:
             fetcher = fetch.Fetcher(folders=[], max_size_bytes=100, web=web)
-            return await fetcher.version_of(f"http://127.0.0.1:{canary.port}/x", tenant="acme")
+            return await fetcher.pin(f"http://127.0.0.1:{canary.port}/x", tenant="acme")
 
-    assert "e1" == asyncio.run(ask())
+    assert ("e1", f"http://127.0.0.1:{canary.port}/x") == asyncio.run(ask())
 
 
 @pytest.mark.parametrize("text", ["93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946"])

@@ -64,7 +64,7 @@ class Entrance:
         parked_topic: str,
         is_known: Callable[[str], bool],
         has_model: Callable[[str], bool],
-        version_of: Callable[[events.RecordingReady], Awaitable[str]],
+        pin: Callable[[events.RecordingReady], Awaitable[tuple[str, str]]],
         bury: Callable[[places.Record, outcomes.Reason, str], Awaitable[None]],
         put_aside: Callable[[str, places.Record, bytes | None, list[tuple[str, bytes]]], Awaitable[None]],
         observe: observer.Observer,
@@ -75,7 +75,7 @@ class Entrance:
         self._parked_topic = parked_topic
         self._is_known = is_known
         self._has_model = has_model
-        self._version_of = version_of
+        self._pin = pin
         self._bury = bury
         self._put_aside = put_aside
         self._observe = observe
@@ -128,17 +128,17 @@ class Entrance:
         """Return an event that names its recording's version: what lies there now, where it names none."""
         if event.version is not None:
             return event
-        version = "none"
+        version, uri = "none", event.recording_uri
         async with self._resolving:
             while is_wanted():
                 try:
-                    version = await self._version_of(event)
+                    version, uri = await self._pin(event)
                     break
                 except errors.RejectedError:
                     break  # fetching will say the same, and that is the outcome
                 except errors.TransientError as exc:
                     await asyncio.sleep(exc.retry_after_s)
-        return event.model_copy(update={"version": version})
+        return event.model_copy(update={"version": version, "recording_uri": uri})
 
     def _origin(self, record: places.Record) -> parking.Origin:
         if self.is_deferred(record):

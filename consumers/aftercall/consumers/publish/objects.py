@@ -164,6 +164,28 @@ async def check_create_only(store: ObjectStore, *, key: str, writers: int = 32) 
         )
 
 
+async def check_there(configured: services.Store) -> None:
+    """Raise `errors.ConfigurationError` when a bucket does not exist, and `errors.TransientError` when nobody answers.
+
+    Whether a login may read is not found out: one that may not list is refused a key that does not exist, too.
+    """
+    import obstore
+    import obstore.exceptions
+
+    missing = []
+    for bucket in [str(configured.bucket), *(one.name for one in configured.recording_buckets)]:
+        try:
+            await obstore.get_async(open_bucket(configured, bucket), "probes/none")
+        except (FileNotFoundError, obstore.exceptions.NotFoundError) as exc:
+            missing += [bucket] if "NoSuchBucket" in str(exc) else []
+        except (PermissionError, obstore.exceptions.PermissionDeniedError):
+            pass
+        except (OSError, obstore.exceptions.BaseError) as exc:
+            raise _translate(exc) from exc
+    if missing:
+        raise errors.ConfigurationError(f"these buckets do not exist: {', '.join(missing)}")
+
+
 def _translate(exc: Exception) -> errors.TransientError:
     if any(sign in str(exc) for sign in _NO_SPACE):
         return errors.TransientError("the disk is full", reason=outcomes.Reason.DISK_FULL, retry_after_s=5.0)

@@ -90,22 +90,28 @@ class Fetcher:
             )
         return fetched
 
-    async def version_of(self, uri: str, *, tenant: str) -> str:
-        """Name the version of what lies at `uri` now: its version id, or its ETag; `1` where a web server tells none.
+    async def pin(self, uri: str, *, tenant: str) -> tuple[str, str]:
+        """Name the version of what lies at `uri` now, and the address of just that version.
 
+        That is a bucket's version id or ETag, or size and time where it has neither; a web server's ETag, or `1`.
         Raises as `fetch` does.
         """
         parts = urllib.parse.urlsplit(uri)
         if parts.scheme in {"http", "https"} and self._web is not None:
             with _web_translated():
                 answer = await self._web.head(uri)
-            return answer.headers.get("etag", "").removeprefix("W/").strip('"') or "1"
+            return answer.headers.get("etag", "").removeprefix("W/").strip('"') or "1", uri
         source = self._source(parts, tenant)
+        if version_id := urllib.parse.parse_qs(parts.query).get("versionId"):
+            return version_id[0], uri
         import obstore
 
         with _translated():
             found = await obstore.head_async(source.store, urllib.parse.unquote(parts.path.lstrip("/")))
-        return str(found.get("version") or found["e_tag"]).strip('"')
+        if found.get("version") not in {None, "", "null"}:
+            return found["version"], f"{uri}?{urllib.parse.urlencode({'versionId': found['version']})}"
+        etag = (found.get("e_tag") or "").strip('"')
+        return etag or f"{found['size']}-{found['last_modified']:%Y%m%dT%H%M%SZ}", uri
 
     def _source(self, parts: urllib.parse.SplitResult, tenant: str) -> Source:
         source = self._sources.get(f"{parts.scheme}://{parts.netloc}")

@@ -35,7 +35,7 @@ class Rig:
             parked_topic="parked",
             is_known=lambda tenant: tenant in self.known,
             has_model=lambda model: model == "ours",
-            version_of=self._version_of,
+            pin=self._pin,
             bury=self._bury,
             put_aside=self._put_aside,
             observe=observer.Unobserved(),
@@ -49,8 +49,8 @@ class Rig:
             leaving=lambda place: None,
         )
 
-    async def _version_of(self, event: events.RecordingReady) -> str:
-        return "resolved"
+    async def _pin(self, event: events.RecordingReady) -> tuple[str, str]:
+        return "resolved", event.recording_uri
 
     async def _bury(self, record: places.Record, reason: outcomes.Reason, message: str) -> None:
         self.buried.append(reason)
