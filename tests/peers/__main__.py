@@ -8,12 +8,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from peers import broker, s3
+from peers import broker, s3, tritonserver
 
 
 def main() -> None:
     """Build what is missing, and say how long it took."""
-    for name, build in (("broker", broker.build), ("s3", s3.build)):
+    for name, build in (("broker", broker.build), ("s3", s3.build), ("tritonserver", tritonserver.build)):
         started = time.monotonic()
         print(f"{name}: {build()} ({time.monotonic() - started:.0f} s)", flush=True)
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ def root() -> pathlib.Path:
 
 
 def build(name: str, command: Sequence[str], *, needs: Sequence[str]) -> pathlib.Path:
-    """Return the folder of a built peer; `command` fills `{out}` and runs in a copy of its recipe's folder.
+    """Return the folder of a built peer; `command` fills `{out}` in a copy of its recipe's folder; `{python}` is ours.
 
     The folder is named after the recipe's content, so a changed recipe builds anew; a build that was killed in the
     middle leaves nothing under that name, and two test runs at once build it once.
@@ -47,7 +48,7 @@ def build(name: str, command: Sequence[str], *, needs: Sequence[str]) -> pathlib
             work, out = pathlib.Path(folder) / "recipe", pathlib.Path(folder) / "out"
             shutil.copytree(recipe, work)
             out.mkdir()
-            filled = [part.format(out=out) for part in command]
+            filled = [part.format(out=out, python=sys.executable) for part in command]
             done = subprocess.run(filled, cwd=work, capture_output=True, text=True, timeout=900, check=False)
             if done.returncode != 0:
                 raise BuildError(f"peer {name} does not build: {(done.stdout + done.stderr)[-2000:]}")

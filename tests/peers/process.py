@@ -68,6 +68,11 @@ class Server:
                 raise RuntimeError(f"{self.name} did not become ready: {said}")
             time.sleep(0.05)
 
+    def signal(self, sign: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(sign)
+
     def stop(self) -> None:
         """End it as an administrator would, and kill it if it does not end."""
         if self._process is not None:

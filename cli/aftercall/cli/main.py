@@ -27,6 +27,7 @@ from aftercall.cli import (
     status,
     topics,
     transcribe,
+    triton,
     up,
 )
 from aftercall.contracts import errors
@@ -55,6 +56,7 @@ app.command()(replay.replay)
 app.command()(delete.delete)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(checking.app, name="events")
+app.add_typer(triton.app, name="triton")
 app.command()(doctor.doctor)
 app.command()(schema.schema)
 app.command()(demo.demo)

@@ -15,6 +15,11 @@ Ratio = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
 Network = Annotated[str, pydantic.AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
 
 
+SpeechUrl = Annotated[
+    pydantic.AnyUrl, pydantic.UrlConstraints(allowed_schemes=["http", "https", "grpc"], host_required=True)
+]
+
+
 class Section(pydantic.BaseModel):
     """A group of settings; unknown names are problems, so that a typing error cannot pass unseen."""
 
@@ -71,10 +76,12 @@ class Recording(Section):
 class Speech(Section):
     """Which model hears the windows, where it runs, and how it decodes."""
 
-    backend: Literal["auto", "inprocess", "openai"] = "auto"
-    """`inprocess` runs CTranslate2 here; `openai` calls the server at `url`; `auto` is `openai` where a url is set."""
-    url: pydantic.HttpUrl | None = None
-    """An OpenAI-compatible transcription server; audio goes there only for tenants whose policy lists its host."""
+    backend: Literal["auto", "inprocess", "triton", "openai"] = "auto"
+    """`inprocess` runs CTranslate2 here; `triton` and `openai` call the servers at `url`; `auto` goes by the url:
+    none is `inprocess`, `grpc:` is `triton`, and `http:` or `https:` are `openai`."""
+    url: SpeechUrl | None = None
+    """An OpenAI-compatible transcription server (`https://…`), or the Triton servers behind a name (`grpc://name:8001`,
+    best a headless Service's); audio goes there only for tenants whose policy lists its host."""
     api_key: pydantic.SecretStr | None = None
     """Bearer token for `url`."""
     model: str | None = None

@@ -91,8 +91,8 @@ def _contradictions(merged: Mapping[str, Any]) -> list[str]:
         found.append(
             f"api.host: {api['host']} can be reached from outside, so api.keys must name a key for each tenant"
         )
-    if isinstance(speech, Mapping) and speech.get("backend") == "openai" and not speech.get("url"):
-        found.append("speech.url: backend is openai, which needs the address of a server")
+    if isinstance(speech, Mapping) and speech.get("backend") in {"openai", "triton"} and not speech.get("url"):
+        found.append(f"speech.url: backend is {speech['backend']}, which needs the address of a server")
     kafka = merged.get("kafka")
     if isinstance(kafka, Mapping) and str(kafka.get("security_protocol", "")).startswith("SASL"):
         missing = [name for name in ("sasl_mechanism", "username", "password") if not kafka.get(name)]

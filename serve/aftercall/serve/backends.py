@@ -6,16 +6,29 @@ import os
 from collections.abc import Callable
 
 from aftercall.contracts import sections, windows
+from aftercall.serve import hosting
 from aftercall.serve.clients import inprocess
 
 _MOST_WORKERS = 4
+_TRITON_PORT = 8001
 
 
 def build(
     speech: sections.Speech, *, on_batch: Callable[[inprocess.BatchReport], None] = lambda _: None
 ) -> windows.SpeechBackend:
     """Build a backend; nothing is loaded and nothing connects before its `start`."""
-    if speech.url is not None and speech.backend != "inprocess":
+    kind = _kind(speech)
+    if kind == "triton" and speech.url is not None:
+        from aftercall.serve.clients import remote, triton
+
+        return remote.RemoteBackend(
+            str(speech.url.host),
+            speech.url.port or _TRITON_PORT,
+            triton.TritonChannel,
+            max_in_flight=speech.max_windows_in_flight,
+            request_timeout_s=speech.request_timeout_s,
+        )
+    if kind == "openai" and speech.url is not None:
         from aftercall.serve.clients import openai
 
         return openai.OpenAIBackend(
@@ -29,7 +42,7 @@ def build(
     threads = speech.threads or len(os.sched_getaffinity(0))
     workers = speech.workers or (min(threads, _MOST_WORKERS) if speech.device != "cuda" else 1)
 
-    def load() -> inprocess.BatchEngine:
+    def load() -> hosting.Engine:
         from aftercall.serve.engines import ctranslate2
 
         return ctranslate2.Engine(
@@ -46,8 +59,16 @@ def build(
     )
 
 
+def _kind(speech: sections.Speech) -> str:
+    if speech.backend != "auto":
+        return speech.backend
+    if speech.url is None:
+        return "inprocess"
+    return "triton" if speech.url.scheme == "grpc" else "openai"
+
+
 def egress_host(speech: sections.Speech) -> str | None:
     """Return the host outside this machine that audio would go to; None when it stays here."""
-    if speech.url is None or speech.backend == "inprocess" or speech.url.host is None:
+    if speech.url is None or _kind(speech) == "inprocess" or speech.url.host is None:
         return None
     return None if speech.url.host in {"127.0.0.1", "localhost", "::1", "[::1]"} else speech.url.host

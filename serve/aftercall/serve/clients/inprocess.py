@@ -1,7 +1,6 @@
 """A speech backend in this process: windows of every open call meet in one line, and engine threads take batches.
 
-The engine runs outside the event loop. A batch that fails is run again row by row, so that a window that cannot be
-decoded hurts only itself.
+The engine runs outside the event loop.
 """
 
 from __future__ import annotations
@@ -11,32 +10,10 @@ import concurrent.futures
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from aftercall.contracts import errors, outcomes, windows
-from aftercall.serve import batching
-
-
-class BatchEngine(Protocol):
-    """What this client needs of an engine; every call but `info` may block."""
-
-    @property
-    def info(self) -> windows.BackendInfo:
-        """Which model answers."""
-        ...
-
-    def warm_up(self) -> None:
-        """Make the first real batch as fast as the others."""
-        ...
-
-    def bucket(self, window: windows.Window) -> Hashable:
-        """Return what windows of one batch have in common, or raise for a window that none can serve."""
-        ...
-
-    def transcribe(self, batch: Sequence[windows.Window]) -> list[windows.WindowResult]:
-        """Transcribe windows of one bucket."""
-        ...
+from aftercall.serve import batching, hosting
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +42,7 @@ class InProcessBackend:
 
     def __init__(
         self,
-        load: Callable[[], BatchEngine],
+        load: Callable[[], hosting.Engine],
         *,
         max_batch_windows: int,
         max_wait_s: float,
@@ -80,7 +57,7 @@ class InProcessBackend:
         self._room = asyncio.Semaphore(max_in_flight)
         self._on_batch = on_batch
         self._clock = clock
-        self._engine: BatchEngine | None = None
+        self._engine: hosting.Engine | None = None
         self._line: dict[int, _Entry] = {}
         self._tickets = itertools.count()
         self._arrived = asyncio.Event()
@@ -96,7 +73,7 @@ class InProcessBackend:
         return self._loaded.info
 
     @property
-    def _loaded(self) -> BatchEngine:
+    def _loaded(self) -> hosting.Engine:
         if self._engine is None:
             raise RuntimeError("the backend has not been started")
         return self._engine
@@ -168,37 +145,15 @@ class InProcessBackend:
 
     async def _run(self, batch: list[_Entry], reason: batching.Reason) -> None:
         started = self._clock()
-        try:
-            results = await self._call([entry.window for entry in batch])
-        except Exception as exc:
-            if len(batch) == 1:
-                _fail(batch[0], exc)
-                return
-            for entry in batch:
-                await self._run([entry], reason)
-            return
-        for entry, result in zip(batch, results, strict=True):
-            if not entry.answer.done():
-                entry.answer.set_result(result)
-        window_s = sum(entry.window.duration_s for entry in batch)
-        self._on_batch(BatchReport(len(batch), window_s, self._clock() - started, reason))
-
-    async def _call(self, batch: list[windows.Window]) -> list[windows.WindowResult]:
         loop = asyncio.get_running_loop()
-        results = await loop.run_in_executor(self._threads, self._loaded.transcribe, batch)
-        if [result.window_id for result in results] != [window.window_id for window in batch]:
-            raise RuntimeError("the engine answered other windows than it was asked")
-        return results
-
-
-def _fail(entry: _Entry, exc: Exception) -> None:
-    if entry.answer.done():
-        return
-    if not isinstance(exc, errors.AftercallError):
-        # The engine's own words may hold text; the type is enough to find it, and the next attempt may well pass.
-        wrapped = errors.TransientError(
-            f"the engine failed with {type(exc).__name__}", reason=outcomes.Reason.BACKEND_UNAVAILABLE
-        )
-        wrapped.__cause__ = exc
-        exc = wrapped
-    entry.answer.set_exception(exc)
+        asked = [entry.window for entry in batch]
+        told = await loop.run_in_executor(self._threads, hosting.run, self._loaded, asked)
+        for entry, one in zip(batch, told, strict=True):
+            if entry.answer.done():
+                continue
+            if isinstance(one, Exception):
+                entry.answer.set_exception(one)
+            else:
+                entry.answer.set_result(one)
+        window_s = sum(window.duration_s for window in asked)
+        self._on_batch(BatchReport(len(batch), window_s, self._clock() - started, reason))

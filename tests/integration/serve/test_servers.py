@@ -1,0 +1,241 @@
+"""One suite for every speech backend that hosts our engine: in this process, and on a real Triton server."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import pathlib
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import material
+import numpy as np
+import pytest
+from peers import tritonserver
+from tritonclient import utils
+from tritonclient.grpc import aio
+
+from aftercall.contracts import errors, outcomes, sections, windows
+from aftercall.serve import backends, triton_repository, wire
+from aftercall.serve.clients import patient as patience
+from aftercall.serve.engines import ctranslate2
+
+INSTANCES = 2
+
+
+@pytest.fixture(scope="module")
+def engine() -> ctranslate2.Engine:
+    """The engine itself, as what the others are measured by."""
+    return ctranslate2.Engine(str(material.MODEL), device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tritonserver.Triton]:
+    """A server of the rendered repository."""
+    folder = tmp_path_factory.mktemp("triton")
+    speech = triton_repository.Speech(
+        model=str(material.MODEL), threads=1, instances=INSTANCES, max_batch_windows=8, max_queue_windows=64
+    )
+    triton_repository.write(speech, folder / "repository")
+    server = tritonserver.Triton(folder, folder / "repository")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["inprocess", "triton"])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[windows.SpeechBackend]:
+    """A started backend, chosen by the settings alone."""
+    told: dict[str, object] = {"model": str(material.MODEL), "device": "cpu", "threads": 2, "max_wait_s": 0.01}
+    if request.param == "triton":
+        server = request.getfixturevalue("triton")
+        told |= {"url": f"grpc://127.0.0.1:{server.grpc}", "request_timeout_s": 20}
+    found = backends.build(sections.Speech.model_validate(told))
+    await found.start()
+    yield found
+    await found.close()
+
+
+def spoken(n: int = 12, **options: object) -> list[windows.Window]:
+    """Return windows of held-out turns."""
+    return [
+        windows.Window(str(at), "acme", audio.tobytes(), windows.Options(**options))  # type: ignore[arg-type]
+        for at, (_, _, audio) in enumerate(material.sentences(n))
+    ]
+
+
+def comparable(result: windows.WindowResult) -> tuple[object, ...]:
+    """Return what must be the same wherever a window is heard; probabilities move in the third decimal."""
+    words = [(word.text, word.start_s, word.end_s) for word in result.words or ()]
+    return result.window_id, result.text, words, result.segments, result.language, result.temperature
+
+
+async def test_every_window_gets_what_the_engine_says_of_it_alone(
+    backend: windows.SpeechBackend, engine: ctranslate2.Engine
+) -> None:
+    """Text, words and their times, languages detected and given, all at once in a random order."""
+    asked = spoken() + [dataclasses.replace(one, window_id=f"en-{one.window_id}") for one in spoken(6, language="en")]
+    expected = {one.window_id: engine.transcribe([one])[0] for one in asked}
+    random.Random(3).shuffle(asked)
+
+    results = await asyncio.gather(*(backend.transcribe(one) for one in asked))
+
+    assert [comparable(expected[one.window_id]) for one in asked] == [comparable(one) for one in results]
+    for one in results:
+        assert one.avg_logprob == pytest.approx(expected[one.window_id].avg_logprob, abs=1e-2)
+        assert one.no_speech_probability == pytest.approx(expected[one.window_id].no_speech_probability, abs=1e-2)
+
+
+async def test_it_says_which_model_answers(backend: windows.SpeechBackend, engine: ctranslate2.Engine) -> None:
+    """The same of the same engine, wherever it is hosted."""
+    assert engine.info == backend.info
+
+
+async def test_a_window_that_none_can_serve_is_refused_with_its_reason(backend: windows.SpeechBackend) -> None:
+    """And hurts no window beside it."""
+    good, bad = spoken(1)[0], spoken(1, language="tlh")[0]
+    told = await asyncio.gather(*(backend.transcribe(one) for one in (bad, good, bad)), return_exceptions=True)
+
+    assert isinstance(told[1], windows.WindowResult)
+    for one in (told[0], told[2]):
+        assert isinstance(one, errors.RejectedError)
+        assert outcomes.Reason.UNKNOWN_LANGUAGE is one.reason
+
+
+async def test_a_withdrawn_window_leaves_the_others_alone(
+    backend: windows.SpeechBackend, engine: ctranslate2.Engine
+) -> None:
+    """Cancelled before, while and after it may have joined a batch."""
+    asked = spoken()
+    expected = {one.window_id: engine.transcribe([one])[0].text for one in asked}
+    rng = random.Random(5)
+    for _ in range(4):
+        tasks = [asyncio.create_task(backend.transcribe(one)) for one in asked]
+        withdrawn = rng.sample(tasks, 4)
+        for task in withdrawn:
+            await asyncio.sleep(rng.random() * 0.05)
+            task.cancel()
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+        for task, window, one in zip(tasks, asked, told, strict=True):
+            if isinstance(one, windows.WindowResult):
+                assert expected[window.window_id] == one.text
+            else:
+                assert task in withdrawn
+                assert isinstance(one, asyncio.CancelledError)
+
+
+async def test_triton_forms_batches_and_the_engine_runs_them(triton: tritonserver.Triton) -> None:
+    """More inferences than executions, while more wait than run."""
+    before = triton.counts()
+    backend = backends.build(sections.Speech.model_validate({"url": f"grpc://127.0.0.1:{triton.grpc}"}))
+    await backend.start()
+    await asyncio.gather(*(backend.transcribe(one) for one in spoken(language="en") for _ in range(3)))
+    await backend.close()
+
+    done = {name: value - before[name] for name, value in triton.counts().items()}
+    assert 37 == done["nv_inference_count"]
+    assert done["nv_inference_exec_count"] <= 37 / 3
+
+
+@pytest.mark.parametrize(
+    ("head", "pcm", "says"),
+    [
+        (np.array([[wire.INFO_HEAD]], object), np.zeros((2, 10), np.int16), "batch"),
+        (np.array([[wire.INFO_HEAD], [wire.INFO_HEAD]], object), np.zeros((2, 10), np.int16), "[2, 1]"),
+        (np.array([[wire.INFO_HEAD]], object), np.zeros((1, 10), np.float32), "INT16"),
+        (np.array([[b"x" * 5_000_000]], object), np.zeros((1, 10), np.int16), ""),
+        (np.array([[b"\xff\xfe not JSON"]], object), np.zeros((1, 10), np.int16), ""),
+        (np.array([[b"{}"]], object), np.zeros((1, 480_001), np.int16), ""),
+    ],
+    ids=["two windows, one head", "a batch in one request", "floats", "5 MB of a head", "no JSON", "31 s"],
+)
+async def test_what_is_no_window_is_refused_and_hurts_nobody(
+    triton: tritonserver.Triton, head: np.ndarray, pcm: np.ndarray, says: str
+) -> None:
+    """By the server or by the model, in one sentence; the next window is served."""
+    client = aio.InferenceServerClient(f"127.0.0.1:{triton.grpc}")
+    asked = aio.InferInput("HEAD", list(head.shape), "BYTES"), aio.InferInput("PCM", list(pcm.shape), "INT16")
+    asked[0].set_data_from_numpy(head)
+    if pcm.dtype == np.int16:
+        asked[1].set_data_from_numpy(pcm)
+    else:
+        asked = asked[0], aio.InferInput("PCM", list(pcm.shape), "FP32")
+        asked[1].set_data_from_numpy(pcm)
+    if says:
+        with pytest.raises(utils.InferenceServerException, match=says.replace("[", r"\[")):
+            await client.infer("speech", list(asked))
+    else:
+        told = await client.infer("speech", list(asked))
+        with pytest.raises(errors.PermanentError) as caught:
+            wire.read_answer(told.as_numpy("ANSWER")[0, 0])
+        assert outcomes.Reason.BACKEND_REFUSED is caught.value.reason
+    await client.close()
+    backend = backends.build(sections.Speech.model_validate({"url": f"grpc://127.0.0.1:{triton.grpc}"}))
+    await backend.start()
+    assert (await backend.transcribe(spoken(1)[0])).text
+    await backend.close()
+
+
+@pytest.fixture
+def own(tmp_path: pathlib.Path) -> Iterator[tritonserver.Triton]:
+    """A server that a test may hurt: batches of two, a queue of four."""
+    speech = triton_repository.Speech(model=str(material.MODEL), threads=1, max_batch_windows=2, max_queue_windows=4)
+    triton_repository.write(speech, tmp_path / "repository")
+    server = tritonserver.Triton(tmp_path, tmp_path / "repository")
+    server.start()
+    yield server
+    server.kill()
+
+
+def patient(server: tritonserver.Triton, **changes: object) -> windows.SpeechBackend:
+    """Return the backend as consumers have it: with its one layer of retries."""
+    told = {"url": f"grpc://127.0.0.1:{server.grpc}", "request_timeout_s": 10} | changes
+    return patience.PatientBackend(backends.build(sections.Speech.model_validate(told)))
+
+
+@pytest.mark.timeout(120)
+async def test_a_full_queue_refuses_and_nothing_is_lost(own: tritonserver.Triton) -> None:
+    """Forty windows for a queue of four: who is refused comes again."""
+    alone = backends.build(sections.Speech.model_validate({"url": f"grpc://127.0.0.1:{own.grpc}"}))
+    await alone.start()
+    told = await asyncio.gather(*(alone.transcribe(spoken(1)[0]) for _ in range(32)), return_exceptions=True)
+    await alone.close()
+    refused = [one for one in told if not isinstance(one, windows.WindowResult)]
+    assert refused
+    assert all(isinstance(one, errors.TransientError) for one in refused), refused
+    assert len(refused) < 32
+
+
+@pytest.mark.timeout(120)
+async def test_a_server_that_hangs_is_given_up_in_time_and_used_again(own: tritonserver.Triton) -> None:
+    """SIGSTOP for longer than a request may take, then SIGCONT: late answers go nowhere, every window has its own."""
+    asked = spoken(4, language="en")
+    backend = patient(own, request_timeout_s=2)
+    await backend.start()
+    expected = [(await backend.transcribe(one)).text for one in asked]
+    own.signal(signal.SIGSTOP)
+    waiting = [asyncio.create_task(backend.transcribe(one)) for one in asked]
+    await asyncio.sleep(5)
+    assert not any(task.done() for task in waiting)
+    own.signal(signal.SIGCONT)
+
+    assert expected == [one.text for one in await asyncio.gather(*waiting)]
+    await backend.close()
+
+
+@pytest.mark.timeout(120)
+async def test_a_server_killed_in_the_middle_of_a_batch_loses_no_window(own: tritonserver.Triton) -> None:
+    """Killed while it works, started again on the same port: the same windows are asked again."""
+    asked = spoken(12)
+    backend = patient(own)
+    await backend.start()
+    expected = [(await backend.transcribe(one)).text for one in asked]
+    waiting = [asyncio.create_task(backend.transcribe(one)) for one in asked]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.to_thread(own.kill)
+    assert not all(task.done() for task in waiting)
+    await asyncio.to_thread(own.start)
+
+    assert expected == [one.text for one in await asyncio.gather(*waiting)]
+    await backend.close()
