@@ -33,6 +33,7 @@ class Triton(process.Server):
     def __init__(self, folder: pathlib.Path, repository: pathlib.Path, *, ready_s: float = 60.0) -> None:
         unpacked = build()
         self.http, self.grpc, self.metrics = (process.free_port() for _ in range(3))
+        self.url = f"grpc://127.0.0.1:{self.grpc}"
         backend = folder / "backends" / "python"
         backend.mkdir(parents=True)
         carried = unpacked / "pytriton" / "tritonserver"

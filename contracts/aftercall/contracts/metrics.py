@@ -131,7 +131,7 @@ WINDOW_SECONDS = Metric(
 SPEECH_CALLS = Metric(
     "aftercall_consumer_speech_calls_total",
     Kind.COUNTER,
-    "Windows asked of the speech backend: answered, failed (some are asked again) or refused.",
+    "Windows asked of the speech backend: answered, busy (asked again), failed (some are asked again) or refused.",
     ("result",),
 )
 SPEECH_DOWN = Metric(

@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     PROCESS_DIED = "process_died"
     CLAIMED = "claimed"
     BACKEND_UNAVAILABLE = "backend_unavailable"
+    BACKEND_BUSY = "backend_busy"
     BACKEND_REFUSED = "backend_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     BROKER_UNAVAILABLE = "broker_unavailable"

@@ -76,12 +76,13 @@ class Recording(Section):
 class Speech(Section):
     """Which model hears the windows, where it runs, and how it decodes."""
 
-    backend: Literal["auto", "inprocess", "triton", "openai"] = "auto"
-    """`inprocess` runs CTranslate2 here; `triton` and `openai` call the servers at `url`; `auto` goes by the url:
-    none is `inprocess`, `grpc:` is `triton`, and `http:` or `https:` are `openai`."""
+    backend: Literal["auto", "inprocess", "triton", "ray", "openai"] = "auto"
+    """`inprocess` runs CTranslate2 here; `triton`, `ray` and `openai` call the servers at `url`; `auto` goes by the
+    url: none is `inprocess`, `grpc:` is `triton`, and `http:` or `https:` are `openai`."""
     url: SpeechUrl | None = None
-    """An OpenAI-compatible transcription server (`https://…`), or the Triton servers behind a name (`grpc://name:8001`,
-    best a headless Service's); audio goes there only for tenants whose policy lists its host."""
+    """An OpenAI-compatible transcription server (`https://…`), or the Triton servers (`grpc://name:8001`) or Ray
+    Serve's proxies (`http://name:8000`) behind a name, best a headless Service's; audio goes there only for tenants
+    whose policy lists its host."""
     api_key: pydantic.SecretStr | None = None
     """Bearer token for `url`."""
     model: str | None = None
@@ -123,6 +124,23 @@ class Speech(Section):
         if not value:
             raise ValueError("is empty; it needs at least one temperature, usually 0.0")
         return value
+
+
+class Serving(Section):
+    """The speech deployment on Ray Serve, which hosts what `speech` describes."""
+
+    replicas: Annotated[int, pydantic.Field(ge=0, le=1000)] = 1
+    """Engines, each with its own copy of the model."""
+    ingresses: Annotated[int, pydantic.Field(ge=1, le=100)] = 1
+    """Processes that take requests and hand them to replicas."""
+    cpus: Annotated[float, pydantic.Field(ge=0, le=256)] = 1
+    """CPUs that Ray sets aside for a replica; give as many as `speech.threads`."""
+    gpus: Annotated[float, pydantic.Field(ge=0, le=8)] = 0
+    """GPUs that Ray sets aside for a replica; a share, such as 0.5, puts two replicas on one."""
+    max_queued_windows: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 256
+    """Windows that wait beyond those that replicas hold; who comes then is answered 429."""
+    drain_s: PositiveSeconds = 60.0
+    """Seconds that a replica which is to go may take for what it holds."""
 
 
 class Webhooks(Section):

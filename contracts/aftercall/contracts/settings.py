@@ -40,6 +40,7 @@ class Settings(sections.Section):
     intake: sections.Intake = sections.Intake()
     recording: sections.Recording = sections.Recording()
     speech: sections.Speech = sections.Speech()
+    serving: sections.Serving = sections.Serving()
     kafka: services.Kafka = services.Kafka()
     store: services.Store = services.Store()
     clickhouse: services.ClickHouse = services.ClickHouse()
@@ -91,7 +92,7 @@ def _contradictions(merged: Mapping[str, Any]) -> list[str]:
         found.append(
             f"api.host: {api['host']} can be reached from outside, so api.keys must name a key for each tenant"
         )
-    if isinstance(speech, Mapping) and speech.get("backend") in {"openai", "triton"} and not speech.get("url"):
+    if isinstance(speech, Mapping) and speech.get("backend") in {"openai", "ray", "triton"} and not speech.get("url"):
         found.append(f"speech.url: backend is {speech['backend']}, which needs the address of a server")
     kafka = merged.get("kafka")
     if isinstance(kafka, Mapping) and str(kafka.get("security_protocol", "")).startswith("SASL"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import pydantic
+
 from aftercall.contracts import sections, windows
 from aftercall.serve import hosting
-from aftercall.serve.clients import inprocess
+from aftercall.serve.clients import inprocess, replicas
 
 _MOST_WORKERS = 4
 _TRITON_PORT = 8001
+_RAY_PORT = 8000
 
 
 def build(
@@ -18,16 +21,8 @@ def build(
 ) -> windows.SpeechBackend:
     """Build a backend; nothing is loaded and nothing connects before its `start`."""
     kind = _kind(speech)
-    if kind == "triton" and speech.url is not None:
-        from aftercall.serve.clients import remote, triton
-
-        return remote.RemoteBackend(
-            str(speech.url.host),
-            speech.url.port or _TRITON_PORT,
-            triton.TritonChannel,
-            max_in_flight=speech.max_windows_in_flight,
-            request_timeout_s=speech.request_timeout_s,
-        )
+    if kind in {"triton", "ray"} and speech.url is not None:
+        return _remote(kind, speech, speech.url)
     if kind == "openai" and speech.url is not None:
         from aftercall.serve.clients import openai
 
@@ -56,6 +51,27 @@ def build(
         max_in_flight=speech.max_windows_in_flight,
         workers=workers,
         on_batch=on_batch,
+    )
+
+
+def _remote(kind: str, speech: sections.Speech, url: pydantic.AnyUrl) -> windows.SpeechBackend:
+    from aftercall.serve.clients import remote
+
+    connect: Callable[[replicas.Address], remote.Channel]
+    if kind == "triton":
+        from aftercall.serve.clients import triton
+
+        connect, port = triton.TritonChannel, _TRITON_PORT
+    else:
+        from aftercall.serve.clients import ray
+
+        connect, port = ray.RayChannel, _RAY_PORT
+    return remote.RemoteBackend(
+        str(url.host),
+        url.port or port,
+        connect,
+        max_in_flight=speech.max_windows_in_flight,
+        request_timeout_s=speech.request_timeout_s,
     )
 
 

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
-from peers import broker, cache, process, s3
-
-Peer = TypeVar("Peer", bound=process.Server)
-
-
-def running(build: Callable[[], Peer]) -> Iterator[Peer]:
-    """Start a server and stop it; say aloud why it cannot be built here, which is an error where CI=true."""
-    try:
-        server = build()
-    except cache.BuildError as exc:
-        pytest.skip(str(exc))
-    server.start()
-    yield server
-    server.stop()
+from peers import broker, process, s3
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
     """A broker; tests use topics of their own."""
-    yield from running(lambda: broker.Broker(tmp_path_factory.mktemp("broker")))
+    yield from process.running(lambda: broker.Broker(tmp_path_factory.mktemp("broker")))
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3]:
     """An S3 server; tests use buckets of their own."""
-    yield from running(lambda: s3.S3(tmp_path_factory.mktemp("s3")))
+    yield from process.running(lambda: s3.S3(tmp_path_factory.mktemp("s3")))
 
 
 @pytest.fixture

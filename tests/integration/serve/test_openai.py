@@ -133,7 +133,7 @@ def test_what_a_server_does_not_tell_is_none(server: Server) -> None:
 @pytest.mark.parametrize(
     ("status", "family", "reason"),
     [
-        (429, errors.TransientError, outcomes.Reason.BACKEND_UNAVAILABLE),
+        (429, errors.TransientError, outcomes.Reason.BACKEND_BUSY),
         (503, errors.TransientError, outcomes.Reason.BACKEND_UNAVAILABLE),
         (400, errors.PermanentError, outcomes.Reason.BACKEND_REFUSED),
         (302, errors.PermanentError, outcomes.Reason.BACKEND_REFUSED),

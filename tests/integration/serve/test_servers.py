@@ -1,23 +1,26 @@
-"""One suite for every speech backend that hosts our engine: in this process, and on a real Triton server."""
+"""One suite for every speech backend that hosts our engine: in this process, and on real servers."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import pathlib
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import httpx2
 import material
 import numpy as np
 import pytest
-from peers import tritonserver
+from peers import process, rayserve, tritonserver
 from tritonclient import utils
 from tritonclient.grpc import aio
 
 from aftercall.contracts import errors, outcomes, sections, windows
-from aftercall.serve import backends, triton_repository, wire
+from aftercall.serve import backends, packing, triton_repository, wire
 from aftercall.serve.clients import patient as patience
 from aftercall.serve.engines import ctranslate2
 
@@ -33,24 +36,33 @@ def engine() -> ctranslate2.Engine:
 @pytest.fixture(scope="module")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tritonserver.Triton]:
     """A server of the rendered repository."""
-    folder = tmp_path_factory.mktemp("triton")
-    speech = triton_repository.Speech(
-        model=str(material.MODEL), threads=1, instances=INSTANCES, max_batch_windows=8, max_queue_windows=64
+
+    def build() -> tritonserver.Triton:
+        folder = tmp_path_factory.mktemp("triton")
+        speech = triton_repository.Speech(
+            model=str(material.MODEL), threads=1, instances=INSTANCES, max_batch_windows=8, max_queue_windows=64
+        )
+        triton_repository.write(speech, folder / "repository")
+        return tritonserver.Triton(folder, folder / "repository")
+
+    yield from process.running(build)
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rayserve.Ray]:
+    """A Ray that serves the application."""
+    yield from process.running(
+        lambda: rayserve.Ray(tmp_path_factory.mktemp("ray"), model=material.MODEL, replicas=INSTANCES)
     )
-    triton_repository.write(speech, folder / "repository")
-    server = tritonserver.Triton(folder, folder / "repository")
-    server.start()
-    yield server
-    server.stop()
 
 
-@pytest.fixture(params=["inprocess", "triton"])
+@pytest.fixture(params=["inprocess", "triton", "ray"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[windows.SpeechBackend]:
     """A started backend, chosen by the settings alone."""
     told: dict[str, object] = {"model": str(material.MODEL), "device": "cpu", "threads": 2, "max_wait_s": 0.01}
-    if request.param == "triton":
-        server = request.getfixturevalue("triton")
-        told |= {"url": f"grpc://127.0.0.1:{server.grpc}", "request_timeout_s": 20}
+    if request.param != "inprocess":
+        server = request.getfixturevalue(request.param)
+        told |= {"backend": request.param, "url": server.url, "request_timeout_s": 20}
     found = backends.build(sections.Speech.model_validate(told))
     await found.start()
     yield found
@@ -128,7 +140,7 @@ async def test_a_withdrawn_window_leaves_the_others_alone(
 async def test_triton_forms_batches_and_the_engine_runs_them(triton: tritonserver.Triton) -> None:
     """More inferences than executions, while more wait than run."""
     before = triton.counts()
-    backend = backends.build(sections.Speech.model_validate({"url": f"grpc://127.0.0.1:{triton.grpc}"}))
+    backend = backends.build(sections.Speech.model_validate({"url": triton.url}))
     await backend.start()
     await asyncio.gather(*(backend.transcribe(one) for one in spoken(language="en") for _ in range(3)))
     await backend.close()
@@ -171,7 +183,7 @@ async def test_what_is_no_window_is_refused_and_hurts_nobody(
             wire.read_answer(told.as_numpy("ANSWER")[0, 0])
         assert outcomes.Reason.BACKEND_REFUSED is caught.value.reason
     await client.close()
-    backend = backends.build(sections.Speech.model_validate({"url": f"grpc://127.0.0.1:{triton.grpc}"}))
+    backend = backends.build(sections.Speech.model_validate({"url": triton.url}))
     await backend.start()
     assert (await backend.transcribe(spoken(1)[0])).text
     await backend.close()
@@ -190,21 +202,26 @@ def own(tmp_path: pathlib.Path) -> Iterator[tritonserver.Triton]:
 
 def patient(server: tritonserver.Triton, **changes: object) -> windows.SpeechBackend:
     """Return the backend as consumers have it: with its one layer of retries."""
-    told = {"url": f"grpc://127.0.0.1:{server.grpc}", "request_timeout_s": 10} | changes
+    told = {"url": server.url, "request_timeout_s": 10} | changes
     return patience.PatientBackend(backends.build(sections.Speech.model_validate(told)))
 
 
 @pytest.mark.timeout(120)
 async def test_a_full_queue_refuses_and_nothing_is_lost(own: tritonserver.Triton) -> None:
     """Forty windows for a queue of four: who is refused comes again."""
-    alone = backends.build(sections.Speech.model_validate({"url": f"grpc://127.0.0.1:{own.grpc}"}))
+    alone = backends.build(sections.Speech.model_validate({"url": own.url}))
     await alone.start()
     told = await asyncio.gather(*(alone.transcribe(spoken(1)[0]) for _ in range(32)), return_exceptions=True)
     await alone.close()
     refused = [one for one in told if not isinstance(one, windows.WindowResult)]
     assert refused
-    assert all(isinstance(one, errors.TransientError) for one in refused), refused
+    assert {outcomes.Reason.BACKEND_BUSY} == {getattr(one, "reason", one) for one in refused}
     assert len(refused) < 32
+    backend = patient(own)
+    await backend.start()
+    texts = {one.text for one in await asyncio.gather(*(backend.transcribe(spoken(1)[0]) for _ in range(32)))}
+    await backend.close()
+    assert 1 == len(texts)
 
 
 @pytest.mark.timeout(120)
@@ -239,3 +256,49 @@ async def test_a_server_killed_in_the_middle_of_a_batch_loses_no_window(own: tri
 
     assert expected == [one.text for one in await asyncio.gather(*waiting)]
     await backend.close()
+
+
+@pytest.mark.timeout(180)
+async def test_a_replica_killed_in_the_middle_loses_no_window(ray: rayserve.Ray) -> None:
+    """One of two engines is killed while both work; Ray starts another."""
+    asked = [dataclasses.replace(one, window_id=f"{at}-{one.window_id}") for at in range(3) for one in spoken(12)]
+    backend = patience.PatientBackend(
+        backends.build(sections.Speech.model_validate({"backend": "ray", "url": ray.url, "request_timeout_s": 30}))
+    )
+    await backend.start()
+    expected = [(await backend.transcribe(one)).text for one in asked[:12]] * 3
+    before = ray.replicas()
+    assert INSTANCES == len(before)
+    waiting = [asyncio.create_task(backend.transcribe(one)) for one in asked]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    os.kill(before[0], signal.SIGKILL)
+    assert not all(task.done() for task in waiting)
+
+    assert expected == [one.text for one in await asyncio.gather(*waiting)]
+    await asyncio.to_thread(_wait_for, lambda: len(set(ray.replicas()) - {before[0]}) == INSTANCES)
+    await backend.close()
+
+
+def _wait_for(done: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/windows", b"", 400),
+        ("/v1/windows", b"\x00\x00\xff\xff{}", 400),
+        ("/v1/windows", bytes(5_000_000), 413),
+        ("/v1/elsewhere", b"", 404),
+    ],
+    ids=["nothing", "a head longer than the body", "5 MB", "no such address"],
+)
+async def test_ray_refuses_what_is_no_window(ray: rayserve.Ray, path: str, body: bytes, status: int) -> None:
+    """With a status; the next window is served."""
+    async with httpx2.AsyncClient(base_url=ray.url) as client:
+        assert status == (await client.post(path, content=body)).status_code
+        told = await client.post("/v1/windows", content=packing.pack(wire.INFO_HEAD, wire.INFO_PCM))
+    assert isinstance(wire.read_answer(told.content), windows.BackendInfo)

@@ -142,3 +142,26 @@ async def test_whoever_stops_waiting_leaves_the_way_free() -> None:
         waiting.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         assert "yes" == (await backend.transcribe(window(2))).text
+
+
+async def test_a_backend_that_is_full_is_waited_for_however_often_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No try is counted, the breaker stays closed, and the budget is for failures."""
+    monkeypatch.setattr(patient, "_BACKOFF_S", 0.0001)
+    busy = errors.TransientError("full", reason=outcomes.Reason.BACKEND_BUSY, retry_after_s=0.0)
+    calls: collections.Counter[str] = collections.Counter()
+    n_refused: collections.Counter[str] = collections.Counter()
+
+    def script(asked: windows.Window) -> windows.WindowResult:
+        n_refused[asked.window_id] += 1
+        if n_refused[asked.window_id] <= 8:
+            raise busy
+        return testing.said(asked, "yes")
+
+    backend = patient.PatientBackend(
+        testing.FakeBackend(script), on_call=lambda told: calls.update([told]), on_open=lambda _: pytest.fail("opened")
+    )
+
+    told = await asyncio.gather(*(backend.transcribe(window(at)) for at in range(30)))
+
+    assert ["yes"] * 30 == [one.text for one in told]
+    assert {"busy": 240, "answered": 30} == calls

@@ -85,7 +85,11 @@ class OpenAIBackend:
 
     def _read(self, window: windows.Window, answer: httpx2.Response) -> windows.WindowResult:
         status = answer.status_code
-        if status in {408, 409, 425, 429} or status >= 500:
+        if status == 429:
+            raise _unavailable(
+                "the speech server is busy", answer.headers.get("retry-after"), reason=outcomes.Reason.BACKEND_BUSY
+            )
+        if status in {408, 409, 425} or status >= 500:
             raise _unavailable(f"the speech server answered {status}", answer.headers.get("retry-after"))
         if status != 200:
             raise errors.PermanentError(
@@ -172,6 +176,8 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _unavailable(message: str, retry_after: str | None) -> errors.TransientError:
+def _unavailable(
+    message: str, retry_after: str | None, *, reason: outcomes.Reason = outcomes.Reason.BACKEND_UNAVAILABLE
+) -> errors.TransientError:
     delay_s = float(retry_after) if retry_after is not None and retry_after.isdecimal() else _RETRY_AFTER_S
-    return errors.TransientError(message, reason=outcomes.Reason.BACKEND_UNAVAILABLE, retry_after_s=delay_s)
+    return errors.TransientError(message, reason=reason, retry_after_s=delay_s)

@@ -1,7 +1,7 @@
 """The one layer of retries towards a speech backend, whichever it is; implements `SpeechBackend` over another.
 
-A window that fails is asked again within a budget. While the backend is down windows wait here, in the places that
-they have, so that memory stays flat and a call that was half heard is not begun anew.
+A window that fails is asked again within a budget. While the backend is down, or says that it is full, windows wait
+here, in the places that they have, so that memory stays flat and a call that was half heard is not begun anew.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import random
 import time
 from collections.abc import Callable
 
-from aftercall.contracts import errors, windows
+from aftercall.contracts import errors, outcomes, windows
 from aftercall.serve import breaker
 
 _MOST_TRIES = 3
 _BACKOFF_S = 0.2
+_LONGEST_BUSY_S = 5.0
 
 
 class PatientBackend:
-    """Asks `backend`. `on_call(result)` hears of every call: `answered`, `failed` or `refused`."""
+    """Asks `backend`. `on_call(result)` hears of every call: `answered`, `busy`, `failed` or `refused`."""
 
     def __init__(
         self,
@@ -55,14 +56,20 @@ class PatientBackend:
     async def transcribe(self, window: windows.Window) -> windows.WindowResult:
         """Transcribe one window, waiting while the backend is down; see `SpeechBackend`."""
         self._budget = self._budget.earned()
-        n_tried = 0
+        n_tried = n_busy = 0
         while True:
             await self._wait_until_closed()
             # Whoever asks during an outage tries for all of them, whether it is over.
             n_tried += self._breaker.until_s is None
             try:
                 return await self._ask(window)
-            except errors.TransientError:
+            except errors.TransientError as exc:
+                if exc.reason is outcomes.Reason.BACKEND_BUSY:
+                    # It lives, and a refusal costs it next to nothing: no try, and nothing of the budget.
+                    delay_s = min(_LONGEST_BUSY_S, max(exc.retry_after_s, _BACKOFF_S * 2 ** min(n_busy, 10)))
+                    n_tried, n_busy = n_tried - 1, n_busy + 1
+                    await asyncio.sleep(delay_s * (0.5 + self._luck()))
+                    continue
                 if n_tried >= _MOST_TRIES or not self._may_retry():
                     raise
                 await asyncio.sleep(_BACKOFF_S * 2**n_tried * (0.5 + self._luck()))
@@ -72,6 +79,10 @@ class PatientBackend:
         try:
             result = await self._backend.transcribe(window)
         except errors.TransientError as exc:
+            if exc.reason is outcomes.Reason.BACKEND_BUSY:
+                self._on_call("busy")
+                self._set(self._breaker.succeeded())  # it answers
+                raise
             self._on_call("failed")
             self._set(self._breaker.failed(self._clock(), luck=self._luck(), retry_after_s=exc.retry_after_s))
             raise

@@ -119,8 +119,9 @@ class RemoteBackend:
             raise errors.TransientError(
                 f"no answer within {self._timeout_s:.0f} s", reason=outcomes.Reason.BACKEND_UNAVAILABLE
             ) from exc
-        except errors.TransientError:
-            replica.failed(self._clock())
+        except errors.TransientError as exc:
+            if exc.reason is not outcomes.Reason.BACKEND_BUSY:
+                replica.failed(self._clock())
             raise
         finally:
             replica.n_asked -= 1

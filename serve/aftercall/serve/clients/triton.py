@@ -13,6 +13,9 @@ if typing.TYPE_CHECKING:
     import tritonclient.grpc.aio
 
 _MODEL = "speech"
+_FULL = "Exceeds maximum queue size"
+_BUSY_S = 0.1
+"""Triton says nothing of when to come again."""
 _PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED", "INTERNAL", "NOT_FOUND", "ABORTED")
 """What another try, here or on another server, may get past; `NOT_FOUND` is a model that is being loaded."""
 
@@ -59,6 +62,10 @@ class TritonChannel:
 
 def _translate(exc: Exception) -> errors.AftercallError:
     """Tell what may pass from what will not; Triton's own words may hold shapes, not what was said."""
+    if _FULL in str(exc):
+        return errors.TransientError(
+            "Triton's queue is full", reason=outcomes.Reason.BACKEND_BUSY, retry_after_s=_BUSY_S
+        )
     status = str(getattr(exc, "status", lambda: "")() or "").removeprefix("StatusCode.")
     if status in _PASSING or not status:
         return errors.TransientError(

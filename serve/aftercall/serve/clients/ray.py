@@ -1,0 +1,55 @@
+"""The transport to Ray Serve: HTTP to its proxies, a connection pool for each."""
+
+from __future__ import annotations
+
+import httpx2
+
+from aftercall.contracts import errors, outcomes
+from aftercall.serve import packing
+from aftercall.serve.clients import replicas
+
+_PATH = "/v1/windows"
+_PASSING = frozenset({404, 408, 425})
+"""Beside every 5xx: 404 is an application that is being deployed."""
+
+
+class RayChannel:
+    """Implements `remote.Channel`."""
+
+    def __init__(self, address: replicas.Address) -> None:
+        host, port = address
+        named = f"[{host}]" if ":" in host else host
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
+        # No redirects and no proxies of the environment: audio goes where the settings say and nowhere else.
+        self._client = httpx2.AsyncClient(
+            base_url=f"http://{named}:{port}", limits=limits, follow_redirects=False, trust_env=False
+        )
+
+    async def ask(self, head: bytes, pcm: bytes, *, timeout_s: float) -> bytes:
+        """Ask for one window; see `remote.Channel`."""
+        try:
+            answer = await self._client.post(_PATH, content=packing.pack(head, pcm), timeout=timeout_s)
+        except httpx2.HTTPError as exc:
+            raise _passing(f"Ray cannot be reached ({type(exc).__name__})") from exc
+        if answer.status_code == 200:
+            return answer.content
+        if answer.status_code == 429:
+            told = answer.headers.get("retry-after", "")
+            raise errors.TransientError(
+                "Ray's replicas are full",
+                reason=outcomes.Reason.BACKEND_BUSY,
+                retry_after_s=float(told) if told.isdecimal() else 1.0,
+            )
+        if answer.status_code in _PASSING or answer.status_code >= 500:
+            raise _passing(f"Ray answered {answer.status_code}")
+        raise errors.PermanentError(
+            f"Ray refused the window with {answer.status_code}", reason=outcomes.Reason.BACKEND_REFUSED
+        )
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._client.aclose()
+
+
+def _passing(message: str) -> errors.TransientError:
+    return errors.TransientError(message, reason=outcomes.Reason.BACKEND_UNAVAILABLE, retry_after_s=1.0)

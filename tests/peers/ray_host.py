@@ -1,0 +1,34 @@
+"""Run the application on a Ray of this process, on loopback alone, until SIGTERM: `python ray_host.py PORT CPUS`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import ray
+from ray import serve
+
+from aftercall.serve import app
+
+
+def main(port: int, cpus: int) -> None:
+    """Serve, say that it is ready, and wait."""
+    ray.init(
+        num_cpus=cpus,
+        include_dashboard=False,
+        object_store_memory=128 * 2**20,
+        _node_ip_address="127.0.0.1",
+        log_to_driver=False,
+    )
+    serve.start(http_options={"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 60})
+    serve.run(app.app)
+    print("READY", flush=True)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    stopping.wait()
+    ray.shutdown()  # not Serve's own, which waits half a minute for a controller that waits for HAProxy
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
