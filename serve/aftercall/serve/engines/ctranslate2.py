@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 
 from aftercall.contracts import errors, outcomes, windows
-from aftercall.serve import models
+from aftercall.serve import allocator, models
 from aftercall.serve.engines import word_times
 
 if typing.TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Engine:
         import faster_whisper
 
         on_gpu = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
+        if not on_gpu:
+            allocator.keep_freed_memory()
         name = model or (models.DEFAULT_ON_GPU if on_gpu else models.DEFAULT_ON_CPU)
         folder = models.locate(name)
         compute = precision if precision != "auto" else ("int8_float16" if on_gpu else "int8")
