@@ -11,6 +11,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 from peers import process
 
@@ -53,12 +54,21 @@ class Ray(process.Server):
         self._n_ready += 1
 
     def kill(self) -> None:
-        """End it and what it leaves behind: its proxies outlive it."""
+        """End it and whatever it began: its proxies outlive it, and begin others while they end."""
         super().kill()
+        while self._left():
+            for pid in self._left():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    def _left(self) -> list[int]:
+        found = []
         for entry in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if self._mark in entry.joinpath("environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
+                    found.append(int(entry.name))
+        return found
 
     def replicas(self) -> list[int]:
         """Return the processes of the engines."""

@@ -21,8 +21,8 @@ from aftercall.contracts import errors, sections, settings, windows
 from aftercall.serve import backends, packing, wire
 
 _RETRY_AFTER_S = 1
-_BATCHES_HELD = 3
-"""Batches' worth of windows that a replica holds: one that runs, one that is ready, one that gathers."""
+_BATCHES_HELD = 2
+"""Batches' worth of windows that a replica holds, one that runs and one that is ready; what else waits is anybody's."""
 
 http = fastapi.FastAPI(docs_url=None, redoc_url=None)
 
