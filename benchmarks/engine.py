@@ -11,8 +11,10 @@ import argparse
 import concurrent.futures
 import dataclasses
 import functools
+import multiprocessing
 import statistics
 import time
+import typing
 from collections.abc import Callable
 
 import equal_work
@@ -45,35 +47,47 @@ class Case:
 CASES = (Case(5, 8), Case(10, 8), Case(20, 8), Case(60, 4), Case(180, 2))
 
 
-def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
-    """Return each system as a function that takes a case and returns the seconds it took."""
-    theirs = faster_whisper.WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=THREADS)
-    batched = faster_whisper.BatchedInferencePipeline(theirs)
-    ours = ctranslate2.Engine(model, device="cpu", precision="int8", threads=THREADS, workers=THREADS)
-    common = {
-        "language": "en",
-        "beam_size": beam_size,
-        "temperature": 0.0,
-        "without_timestamps": True,
-        "compression_ratio_threshold": None,
-        "log_prob_threshold": None,
-        "no_speech_threshold": None,
-    }
+class Theirs:
+    """faster-whisper in a process of its own, as it comes: our engine changes its process's allocator."""
 
-    def one_at_a_time(case: Case) -> float:
+    model: typing.ClassVar[faster_whisper.WhisperModel]
+    batched: typing.ClassVar[faster_whisper.BatchedInferencePipeline]
+    common: typing.ClassVar[dict[str, typing.Any]]
+
+    @classmethod
+    def load(cls, model: str, beam_size: int) -> None:
+        """Load both of its ways."""
+        equal_work.suppress_the_end()
+        cls.model = faster_whisper.WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=THREADS)
+        cls.batched = faster_whisper.BatchedInferencePipeline(cls.model)
+        cls.common = {
+            "language": "en",
+            "beam_size": beam_size,
+            "temperature": 0.0,
+            "without_timestamps": True,
+            "compression_ratio_threshold": None,
+            "log_prob_threshold": None,
+            "no_speech_threshold": None,
+        }
+
+    @classmethod
+    def one_at_a_time(cls, case: Case) -> float:
+        """Return the seconds for one call after another."""
         audio = [equal_work.sound(case.call_s) for _ in range(case.calls)]
         started = time.perf_counter()
         for call in audio:
-            segments, _ = theirs.transcribe(
+            segments, _ = cls.model.transcribe(
                 call,
                 condition_on_previous_text=False,
                 max_new_tokens=equal_work.tokens_of(min(case.call_s, WINDOW_S)),
-                **common,
+                **cls.common,
             )
             list(segments)
         return time.perf_counter() - started
 
-    def pipeline(case: Case) -> float:
+    @classmethod
+    def pipeline(cls, case: Case) -> float:
+        """Return the seconds by its batches, which hold windows of one call."""
         audio = [equal_work.sound(case.call_s) for _ in range(case.calls)]
         cuts, at = [], 0
         for window_s in case.windows_a_call:
@@ -81,16 +95,21 @@ def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
             at += window_s
         started = time.perf_counter()
         for call in audio:
-            segments, _ = batched.transcribe(
+            segments, _ = cls.batched.transcribe(
                 call,
                 batch_size=BATCH_WINDOWS,
                 vad_filter=False,
                 clip_timestamps=cuts,
                 max_new_tokens=equal_work.tokens_of(min(case.call_s, WINDOW_S)),
-                **common,
+                **cls.common,
             )
             list(segments)
         return time.perf_counter() - started
+
+
+def sides(model: str, beam_size: int, theirs: concurrent.futures.Executor) -> dict[str, Callable[[Case], float]]:
+    """Return each system as a function that takes a case and returns the seconds it took."""
+    ours = ctranslate2.Engine(model, device="cpu", precision="int8", threads=THREADS, workers=THREADS)
 
     def across_calls(case: Case, *, trim: bool = False) -> float:
         audio = [equal_work.sound(case.call_s) for _ in range(case.calls)]
@@ -117,23 +136,33 @@ def sides(model: str, beam_size: int) -> dict[str, Callable[[Case], float]]:
         return time.perf_counter() - started
 
     return {
-        "faster-whisper": one_at_a_time,
-        "its pipeline": pipeline,
+        "faster-whisper": lambda case: theirs.submit(Theirs.one_at_a_time, case).result(),
+        "its pipeline": lambda case: theirs.submit(Theirs.pipeline, case).result(),
         "aftercall": across_calls,
         "with trim_padding": functools.partial(across_calls, trim=True),
     }
 
 
-def run(name: str, beam_size: int, rounds: int) -> None:
+def run(name: str, beam_size: int, rounds: int, cases: list[Case]) -> None:
     """Print one model's table."""
-    systems = sides(str(whispers.build(name)), beam_size)
+    model = str(whispers.build(name))
+    with concurrent.futures.ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn"), initializer=Theirs.load, initargs=(model, beam_size)
+    ) as theirs:
+        compare(name, beam_size, rounds, cases, sides(model, beam_size, theirs))
+
+
+def compare(
+    name: str, beam_size: int, rounds: int, cases: list[Case], systems: dict[str, Callable[[Case], float]]
+) -> None:
+    """Print one table."""
     for system in systems.values():
         system(Case(5, 1))
     print(f"\n{name}, int8, {THREADS} threads, beam {beam_size}; x real time: median (lowest to highest of {rounds})")
     print(
         f"{'call':>6} {'calls':>5} {'windows/call':>12} {'fill':>5}", *(f"{each:>24}" for each in systems), "   ratio"
     )
-    for case in CASES:
+    for case in cases:
         times: dict[str, list[float]] = {each: [] for each in systems}
         for _ in range(rounds):
             for each, system in systems.items():
@@ -203,12 +232,16 @@ def main() -> None:
     arguments.add_argument("--sizes", nargs="*", default=list(whispers.ON_A_CPU))
     arguments.add_argument("--beams", nargs="*", type=int, default=[1, 5])
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--no-profile", action="store_true")
+    arguments.add_argument("--calls-s", nargs="*", type=int, default=[case.call_s for case in CASES])
     given = arguments.parse_args()
     equal_work.suppress_the_end()
+    cases = [case for case in CASES if case.call_s in given.calls_s]
     for name in ["tiny"] if given.quick else given.sizes:
-        profile(name)
+        if not given.no_profile:
+            profile(name)
         for beam_size in [1] if given.quick else given.beams:
-            run(name, beam_size, 1 if given.quick else given.rounds)
+            run(name, beam_size, 1 if given.quick else given.rounds, cases)
 
 
 if __name__ == "__main__":
