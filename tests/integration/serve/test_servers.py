@@ -192,12 +192,15 @@ async def test_what_is_no_window_is_refused_and_hurts_nobody(
 @pytest.fixture
 def own(tmp_path: pathlib.Path) -> Iterator[tritonserver.Triton]:
     """A server that a test may hurt: batches of two, a queue of four."""
-    speech = triton_repository.Speech(model=str(material.MODEL), threads=1, max_batch_windows=2, max_queue_windows=4)
-    triton_repository.write(speech, tmp_path / "repository")
-    server = tritonserver.Triton(tmp_path, tmp_path / "repository")
-    server.start()
-    yield server
-    server.kill()
+
+    def build() -> tritonserver.Triton:
+        speech = triton_repository.Speech(
+            model=str(material.MODEL), threads=1, max_batch_windows=2, max_queue_windows=4
+        )
+        triton_repository.write(speech, tmp_path / "repository")
+        return tritonserver.Triton(tmp_path, tmp_path / "repository")
+
+    yield from process.running(build)
 
 
 def patient(server: tritonserver.Triton, **changes: object) -> windows.SpeechBackend:
