@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import pathlib
 
 import doubles
@@ -25,6 +26,7 @@ def run(
     path: pathlib.Path = PLAIN,
     language: str | None = None,
     egress_host: str | None = None,
+    vocabulary: tuple[str, ...] = (),
     **overrides: object,
 ) -> tuple[transcript.Transcript, list[tuple[str, float | None]]]:
     """Transcribe a file; return its transcript and what was reported on the way."""
@@ -43,7 +45,7 @@ def run(
             egress_host=egress_host,
             now=lambda: doubles.NOW,
         )
-        event = doubles.event(recording_uri=path.as_uri(), language=language, version="etag")
+        event = doubles.event(recording_uri=path.as_uri(), language=language, version="etag", vocabulary=vocabulary)
         taken = delivery.Delivery(identity.Work(event.recording, "etag", 1), event, 1, 0, 0.0)
         return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), report)
 
@@ -114,6 +116,27 @@ def test_the_nearest_word_on_the_language_counts(
 
     assert {asked} == {window.options.language for window in backend.asked}
     assert made.language_source == ("requested" if asked else "detected")
+
+
+def test_the_calls_and_the_tenants_terms_lead_every_window(tmp_path: pathlib.Path) -> None:
+    """The call's last, where they weigh most; the transcript names them. A backend without prompts is told none."""
+    backend = testing.FakeBackend()
+    tenants = [{"name": "acme", "vocabulary": ["Zyrtec", "Jamie Öz"]}, {"name": "globex", "vocabulary": ["secret"]}]
+
+    made, _ = run(backend, tmp_path, vocabulary=("Acme Prime", "zyrtec"), tenants=tenants)
+
+    assert {"Jamie Öz, Acme Prime, zyrtec."} == {window.options.prompt for window in backend.asked}
+    assert ["Jamie Öz", "Acme Prime", "zyrtec"] == made.model.options["vocabulary"]
+
+    class Promptless(testing.FakeBackend):
+        info = dataclasses.replace(
+            testing.INFO, capabilities=dataclasses.replace(testing.INFO.capabilities, prompts=False)
+        )
+
+    without = Promptless()
+    made, _ = run(without, tmp_path, vocabulary=("Acme Prime",), tenants=tenants)
+    assert {None} == {window.options.prompt for window in without.asked}
+    assert [] == made.model.options["vocabulary"]
 
 
 def test_a_language_that_does_not_exist_is_rejected_before_any_work(tmp_path: pathlib.Path) -> None:

@@ -65,6 +65,6 @@ class Hearing:
 def _at(window: windows.Window, temperature: float) -> windows.Window:
     if temperature == 0:
         return window
-    # Sampling with beams is not defined; and a bad result may be the missing padding's.
-    options = dataclasses.replace(window.options, temperature=temperature, beam_size=1, trim=False)
+    # Sampling with beams is not defined; and a bad result may be the missing padding's, or the prompt's.
+    options = dataclasses.replace(window.options, temperature=temperature, beam_size=1, trim=False, prompt=None)
     return dataclasses.replace(window, options=options)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import datetime
 import pathlib
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import checkpoints, hearing, observer, tracing
+from aftercall.consumers import checkpoints, hearing, observer, stopwatch, tracing, vocabulary
 from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
@@ -66,8 +65,9 @@ class Recognizer:
     ) -> transcript.Transcript:
         """Make the transcript of one recording; raises the error families of `contracts.errors`."""
         language = self._language(taken)
+        terms = self._vocabulary(taken)
         self._check_egress(taken.work.recording.tenant)
-        watch = _Stopwatch(self._clock)
+        watch = stopwatch.Stopwatch(self._clock)
         with tempfile.TemporaryDirectory(dir=self._spool, prefix="job-") as folder:
             await report(reports.Stage.FETCHING, None, None)
             with watch.stage("fetch"), tracing.span("fetch"):
@@ -88,7 +88,12 @@ class Recognizer:
                 )
                 cutter = cutting.Cutter(decoding)
                 speech = self._settings.speech
-                options = windows.Options(language=language, beam_size=speech.beam_size, trim=speech.trim_padding)
+                options = windows.Options(
+                    language=language,
+                    beam_size=speech.beam_size,
+                    trim=speech.trim_padding,
+                    prompt=vocabulary.prompt_of(terms),
+                )
                 found = await self._hear_all(cutter, decoding.facts, hear, taken, options, report, watch)
                 facts, trailer = decoding.facts, decoding.trailer
         summary = cutter.summary
@@ -105,6 +110,7 @@ class Recognizer:
                     heard_windows=found,
                     backend=self._backend.info,
                     options=options,
+                    vocabulary=terms,
                     requested_language=language,
                     timings_s=watch.spent_s | {"decode_cpu": trailer.cpu_s},
                 ),
@@ -123,7 +129,7 @@ class Recognizer:
         taken: delivery.Delivery,
         options: windows.Options,
         report: Report,
-        watch: _Stopwatch,
+        watch: stopwatch.Stopwatch,
     ) -> list[heard.HeardWindow]:
         """Hear windows while the rest is still being decoded; decoding waits when too many are in flight."""
         found: list[heard.HeardWindow] = []
@@ -173,6 +179,12 @@ class Recognizer:
             )
         return plain
 
+    def _vocabulary(self, taken: delivery.Delivery) -> tuple[str, ...]:
+        """Return the terms that the backend is told; none where it takes no prompts: the transcript shows it."""
+        if not self._backend.info.capabilities.prompts:
+            return ()
+        return vocabulary.choose(taken.event.vocabulary, self._policy_of(taken.event.tenant).vocabulary)
+
     def _check_egress(self, tenant: str) -> None:
         host = self._egress_host
         if host is not None and host not in self._policy_of(tenant).egress_hosts:
@@ -182,37 +194,7 @@ class Recognizer:
             )
 
 
-class _Stopwatch:
-    """Adds up the wall time of stages; stages that run side by side each count their own."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.spent_s: dict[str, float] = {}
-
-    def stage(self, name: str) -> _Lap:
-        return _Lap(self, name)
-
-    def add(self, name: str, seconds: float) -> None:
-        self.spent_s[name] = self.spent_s.get(name, 0.0) + seconds
-
-    def now(self) -> float:
-        return self._clock()
-
-
-@dataclasses.dataclass(slots=True)
-class _Lap:
-    watch: _Stopwatch
-    name: str
-    started: float = 0.0
-
-    def __enter__(self) -> None:
-        self.started = self.watch.now()
-
-    def __exit__(self, *_: object) -> None:
-        self.watch.add(self.name, self.watch.now() - self.started)
-
-
-async def _each(cutter: cutting.Cutter, watch: _Stopwatch) -> AsyncIterator[cutting.CutWindow]:
+async def _each(cutter: cutting.Cutter, watch: stopwatch.Stopwatch) -> AsyncIterator[cutting.CutWindow]:
     """Pass windows on, counting only the time that decoding and cutting took."""
     source = cutter.windows()
     while True:

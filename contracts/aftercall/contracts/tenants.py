@@ -17,8 +17,10 @@ _NOT_BUILT = {
     "topics": "topics",
     "buckets": "bucket bindings",
     "diarization": "diarization",
-    "vocabulary": "vocabulary",
 }
+
+
+Term = Annotated[str, pydantic.Field(min_length=1, max_length=100)]
 
 
 class Webhook(pydantic.BaseModel):
@@ -56,6 +58,8 @@ class TenantPolicy(pydantic.BaseModel):
     """Language of the tenant's recordings whose event names none."""
     egress_hosts: tuple[str, ...] = ()
     """Hosts outside this installation that may see the tenant's audio or text; none: nothing leaves."""
+    vocabulary: Annotated[tuple[Term, ...], pydantic.Field(max_length=1000)] = ()
+    """Names and terms that the tenant's calls hold, the most important first; about a hundred words fit."""
     audio_seconds_per_minute: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
     """Audio-seconds (of one channel) that may begin each minute; none: no limit."""
     burst_audio_seconds: Annotated[float, pydantic.Field(ge=30, allow_inf_nan=False)] | None = None

@@ -51,6 +51,16 @@ async def hear(backend: testing.FakeBackend, kept: checkpoints.Checkpoints) -> h
     return await hearing.Hearing(backend, kept, WORK, temperatures=(0.0, 0.2, 0.4)).hear(WINDOW, FACTS)
 
 
+async def test_a_bad_result_goes_back_without_its_prompt() -> None:
+    """It may be what the model loops on."""
+    backend = looping_until(0.2)
+    led = dataclasses.replace(WINDOW, options=dataclasses.replace(WINDOW.options, prompt="Acme Prime."))
+
+    await hearing.Hearing(backend, Memory(), WORK, temperatures=(0.0, 0.2)).hear(led, FACTS)
+
+    assert ["Acme Prime.", None] == [window.options.prompt for window in backend.asked]
+
+
 async def test_a_bad_result_goes_back_hotter_as_one_more_window() -> None:
     """At rising temperatures, each sampled with one beam, until it is good."""
     backend = looping_until(0.4)

@@ -25,6 +25,7 @@ class Facts:
     heard_windows: Sequence[heard.HeardWindow]
     backend: windows.BackendInfo
     options: windows.Options
+    vocabulary: tuple[str, ...]
     requested_language: str | None
     timings_s: Mapping[str, float]
 
@@ -176,5 +177,6 @@ def _model(facts: Facts) -> transcript.Model:
             "trim": options.trim,
             "timestamps": options.timestamps,
             "word_times": options.word_times,
+            "vocabulary": list(facts.vocabulary),
         },
     )

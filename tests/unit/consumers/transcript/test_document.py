@@ -73,6 +73,7 @@ def build(
         heard_windows=found,
         backend=testing.INFO,
         options=speech_windows.Options(),
+        vocabulary=(),
         requested_language=None,
         timings_s={},
     )
