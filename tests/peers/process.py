@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -45,7 +47,10 @@ class Server:
     ) -> None:
         self.name = name
         self._command = list(command)
-        self._env = None if env is None else dict(env)
+        # What it begins inherits this, and is found by it however it is orphaned.
+        self._mark = f"PEER={uuid.uuid4()}"
+        variable, _, value = self._mark.partition("=")
+        self._env = {**(os.environ if env is None else env), variable: value}
         self._is_ready = is_ready
         self._ready_s = ready_s
         self._folder = folder
@@ -88,11 +93,24 @@ class Server:
         self.kill()
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """End it at once, as a power cut would, and whatever it began, which may outlive it or begin more meanwhile."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+            while left := self._left():
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                time.sleep(0.02)
+
+    def _left(self) -> list[int]:
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self._mark.encode() in entry.joinpath("environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return found
 
 
 def running(build: Callable[[], Peer]) -> Iterator[Peer]:

@@ -6,12 +6,9 @@ offers no setting against.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import signal
 import sys
-import time
 
 from peers import process
 
@@ -25,8 +22,6 @@ class Ray(process.Server):
     def __init__(self, folder: pathlib.Path, *, model: pathlib.Path, replicas: int, **settings: str) -> None:
         self.port = process.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        stats_port = process.free_port()
-        self._mark = f"RAY_SERVE_HAPROXY_STATS_PORT={stats_port}".encode()
         told = {
             "AFTERCALL_SPEECH__MODEL": str(model),
             "AFTERCALL_SPEECH__DEVICE": "cpu",
@@ -35,7 +30,7 @@ class Ray(process.Server):
             "PYTHONPATH": ":".join(str(_ROOT / part) for part in ("contracts", "serve")),
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(process.free_port()),
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(process.free_port()),
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         super().__init__(
@@ -52,23 +47,6 @@ class Ray(process.Server):
         """Start it, and return once every replica is ready."""
         super().start()
         self._n_ready += 1
-
-    def kill(self) -> None:
-        """End it and whatever it began: its proxies outlive it, and begin others while they end."""
-        super().kill()
-        while self._left():
-            for pid in self._left():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
-
-    def _left(self) -> list[int]:
-        found = []
-        for entry in pathlib.Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if self._mark in entry.joinpath("environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-        return found
 
     def replicas(self) -> list[int]:
         """Return the processes of the engines."""
