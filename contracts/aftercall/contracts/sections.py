@@ -80,9 +80,9 @@ class Speech(Section):
     """`inprocess` runs CTranslate2 here; `triton`, `ray` and `openai` call the servers at `url`; `auto` goes by the
     url: none is `inprocess`, `grpc:` is `triton`, and `http:` or `https:` are `openai`."""
     url: SpeechUrl | None = None
-    """An OpenAI-compatible transcription server (`https://…`), or the Triton servers (`grpc://name:8001`) or Ray
-    Serve's proxies (`http://name:8000`) behind a name, best a headless Service's; audio goes there only for tenants
-    whose policy lists its host."""
+    """The Triton servers (`grpc://name:8001`) or Ray Serve's proxies (`http://name:8000`) behind a name, best a
+    headless Service's; or an OpenAI-compatible transcription server, to which audio goes only for tenants whose policy
+    lists its host."""
     api_key: pydantic.SecretStr | None = None
     """Bearer token for `url`."""
     model: str | None = None

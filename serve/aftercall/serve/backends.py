@@ -84,7 +84,10 @@ def _kind(speech: sections.Speech) -> str:
 
 
 def egress_host(speech: sections.Speech) -> str | None:
-    """Return the host outside this machine that audio would go to; None when it stays here."""
-    if speech.url is None or _kind(speech) == "inprocess" or speech.url.host is None:
+    """Return the host outside this installation that audio would go to; None when it stays inside.
+
+    Triton and Ray servers host our own engine, and are as much of the installation as the consumers.
+    """
+    if speech.url is None or _kind(speech) != "openai" or speech.url.host is None:
         return None
     return None if speech.url.host in {"127.0.0.1", "localhost", "::1", "[::1]"} else speech.url.host
