@@ -36,7 +36,7 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
     await topics.check(configured, topics.needed(configured, topics.User.API))
     policies = tenants.Tenants(configured, observer.Unobserved())
     tracker = tracking.Tracker(
-        ours.store, ours.browser, topics=ours.work_topics, group=ours.kafka.group, templates=ours.templates
+        ours.store, ours.browser, topics=ours.kafka.work_topics, group=ours.kafka.group, templates=ours.templates
     )
     async with ours.producing() as producer:
         topic = kafka.KafkaTopic(producer, configured.kafka.topics[0].name)

@@ -24,18 +24,11 @@ class Deployment:
             store__bucket="names no bucket of transcripts and outcomes",
         )
         self.kafka = configured.kafka
-        self.store = objects.ObjectStore.s3(
-            configured.store, str(configured.store.bucket), prefix=configured.store.prefix
-        )
+        self.store = objects.ObjectStore.ours(configured.store)
         self.browser = browse.Browser(broker.client(configured.kafka, name=_NAME))
         self.templates = [
             sources.KeyTemplate.parse(text) for topic in configured.kafka.topics for text in topic.key_templates
         ]
-
-    @property
-    def work_topics(self) -> list[str]:
-        """Every topic that holds work."""
-        return [*(topic.name for topic in self.kafka.topics), self.kafka.deferred_topic, self.kafka.parked_topic]
 
     @property
     def bulk_topic(self) -> str:

@@ -155,7 +155,7 @@ async def _s3(configured: settings.Settings) -> str:
     if found.bucket is None:
         raise errors.ConfigurationError("store.bucket: names no bucket of transcripts and outcomes")
     await objects.check_there(found)
-    ours = objects.ObjectStore.s3(found, found.bucket, prefix=found.prefix)
+    ours = objects.ObjectStore.ours(found)
     await objects.check_create_only(ours, key=f"probes/doctor-{secrets.token_hex(4)}")
     named = ", ".join(bucket.name for bucket in found.recording_buckets) or "no bucket"
     return f"{found.bucket} refuses a second writer; recordings may lie in {named}"

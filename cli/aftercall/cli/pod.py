@@ -52,8 +52,7 @@ class Pod:
         self._make = make
         self.observe = observer.PrometheusObserver()
         self.backend = backend or speech.backend_of(configured.speech, self.observe)
-        store = configured.store
-        self.store = objects.ObjectStore.s3(store, str(store.bucket), prefix=store.prefix)
+        self.store = objects.ObjectStore.ours(configured.store)
         # Different after every start: a claim of this pod's last life is another's.
         self.owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self.producer = producing.Producer(broker.client(configured.kafka, name=self.owner))
@@ -107,7 +106,7 @@ class Pod:
         )
         self.poller = polling.into_loop(
             self.backlog,
-            [*(topic.name for topic in kafka.topics), kafka.deferred_topic, kafka.parked_topic],
+            kafka.work_topics,
             kafka,
             group=kafka.group,
             name=self.owner,

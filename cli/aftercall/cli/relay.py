@@ -38,7 +38,7 @@ def relay(settings_file: configuration.SettingsFile = None) -> None:
 async def run(configured: settings.Settings) -> None:
     """Carry until told to stop."""
     stopping = signals.on_signals()
-    store = objects.ObjectStore.s3(configured.store, str(configured.store.bucket), prefix=configured.store.prefix)
+    store = objects.ObjectStore.ours(configured.store)
     observe = observer.PrometheusObserver()
     to_clickhouse = configured.clickhouse.url is not None or configured.clickhouse.folder is not None
     to_webhooks = configured.webhooks.api_url is not None

@@ -51,7 +51,7 @@ def status(
 
 async def _track(ours: deployment.Deployment, id_: str, tenant: str) -> list[reports.WorkReport]:
     tracker = tracking.Tracker(
-        ours.store, ours.browser, topics=ours.work_topics, group=ours.kafka.group, templates=ours.templates
+        ours.store, ours.browser, topics=ours.kafka.work_topics, group=ours.kafka.group, templates=ours.templates
     )
     return await tracker.find(tenant, id_)
 

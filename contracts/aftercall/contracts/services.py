@@ -70,6 +70,11 @@ class Kafka(sections.Section):
     commit_interval_s: sections.PositiveSeconds = 1.0
     """Seconds between commits of progress; what finished since is done again, cheaply, after a crash."""
 
+    @property
+    def work_topics(self) -> list[str]:
+        """Every topic that holds work."""
+        return [*(topic.name for topic in self.topics), self.deferred_topic, self.parked_topic]
+
     @pydantic.field_validator("bootstrap_servers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
-from aftercall.contracts import errors, outcomes, windows
+from aftercall.contracts import errors, windows
 from aftercall.serve import wire
 
 
@@ -49,7 +49,7 @@ def run(engine: Engine, batch: Sequence[windows.Window]) -> list[windows.WindowR
         return list(_checked(engine, batch))
     except Exception as exc:
         if len(batch) == 1:
-            return [_translated(exc)]
+            return [exc if isinstance(exc, errors.AftercallError) else wire.engine_failure(exc)]
     return [one for window in batch for one in run(engine, [window])]
 
 
@@ -80,14 +80,3 @@ def _checked(engine: Engine, batch: Sequence[windows.Window]) -> list[windows.Wi
     if [result.window_id for result in results] != [window.window_id for window in batch]:
         raise RuntimeError("the engine answered other windows than it was asked")
     return results
-
-
-def _translated(exc: Exception) -> Exception:
-    if isinstance(exc, errors.AftercallError):
-        return exc
-    # The engine's own words may hold text; the type is enough to find it, and the next attempt may well pass.
-    wrapped = errors.TransientError(
-        f"the engine failed with {type(exc).__name__}", reason=outcomes.Reason.BACKEND_UNAVAILABLE
-    )
-    wrapped.__cause__ = exc
-    return wrapped

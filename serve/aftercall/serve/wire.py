@@ -112,6 +112,17 @@ def read_answer(data: bytes) -> windows.WindowResult | windows.BackendInfo:
     return told
 
 
+def engine_failure(exc: Exception) -> errors.TransientError:
+    """Return what is told of an engine's own error: its words may hold what somebody said, the type is enough to find
+    it, and the next attempt may well pass.
+    """
+    failure = errors.TransientError(
+        f"the engine failed with {type(exc).__name__}", reason=outcomes.Reason.BACKEND_UNAVAILABLE
+    )
+    failure.__cause__ = exc
+    return failure
+
+
 def _refusal(exc: Exception) -> Refusal:
     match exc:
         case errors.TransientError():
@@ -121,9 +132,7 @@ def _refusal(exc: Exception) -> Refusal:
         case errors.PermanentError():
             return Refusal(kind="permanent", reason=exc.reason, message=str(exc))
         case _:
-            # An engine's own words may hold text of a call; the type is enough to find it.
-            message = f"the engine failed with {type(exc).__name__}"
-            return Refusal(kind="transient", reason=outcomes.Reason.BACKEND_UNAVAILABLE, message=message)
+            return _refusal(engine_failure(exc))
 
 
 def _raised(refusal: Refusal) -> errors.AftercallError:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import doubles
 import pytest
+import schema_check
 
 from aftercall.serve import testing
 
@@ -46,18 +45,8 @@ def test_the_api_does_what_its_document_says(
     with running.client(keys.get("acme")) as client:
         assert 201 == client.put("/v1/recordings/acme/c1", content=b"RIFF").status_code
     completed = running.complete(lambda id_: doubles.made().model_copy(update={"transcription_id": id_}))
-    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION.format(completed=completed))
-
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"),
-            *("--seed", "1", "--max-examples", "20", "--workers", "1", "--no-color"),
-            *(("--header", f"Authorization: Bearer {keys['acme']}") if keys else ()),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
+    done = schema_check.run(
+        running.url, CONFIGURATION.format(completed=completed), tmp_path, key=keys.get("acme"), timeout_s=100
     )
 
     assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]

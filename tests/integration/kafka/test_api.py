@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import subprocess
-import sys
 import typing
 import urllib.error
 import urllib.request
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 import cluster
 import obstore
 import pytest
+import schema_check
 from peers import broker, process, s3
 
 from aftercall.contracts import events, identity
@@ -117,18 +116,12 @@ def test_a_transcript_is_had_by_its_tenant_alone(served: Served) -> None:
 @pytest.mark.timeout(200)
 def test_the_api_does_what_its_document_says(served: Served, tmp_path: pathlib.Path) -> None:
     """By schemathesis: no server error, no status, header, media type or schema that is not documented."""
-    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION.format(completed=served.completed))
-
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{served.port}/openapi.json"),
-            *("--seed", "1", "--max-examples", "20", "--workers", "1", "--no-color"),
-            *("--header", "Authorization: Bearer a-key"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
+    done = schema_check.run(
+        f"http://127.0.0.1:{served.port}",
+        CONFIGURATION.format(completed=served.completed),
+        tmp_path,
+        key="a-key",
+        timeout_s=180,
     )
 
     assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]

@@ -53,6 +53,11 @@ class ObjectStore:
         """Open a bucket of the S3 account."""
         return cls(open_bucket(configured, bucket, prefix=prefix))
 
+    @classmethod
+    def ours(cls, configured: services.Store) -> ObjectStore:
+        """Open the bucket of transcripts, outcomes and claims, below its prefix."""
+        return cls.s3(configured, str(configured.bucket), prefix=configured.prefix)
+
     async def create(self, key: str, data: bytes) -> None:
         """Write a new object; raise `errors.AlreadyExistsError` when there is one."""
         import obstore
