@@ -1,7 +1,7 @@
 """Consumers on a real broker and a real S3 server: from a Kafka event to the published transcript.
 
-1. Random-weight `small`: seconds for eight stereo calls against the bare engine on the same windows and threads, and
-   where the rest goes.
+1. Random-weight `small`: seconds for stereo calls against the bare engine on the same windows and threads, and where
+   the rest goes; once with a core that the engine leaves to the rest, once with none.
 2. A synthetic engine of 500 times real time (an L4's rate, simulated): how busy one consumer keeps it, and how many
    cores each such GPU takes.
 3. From an event to the first work on it, with an idle consumer.
@@ -115,23 +115,27 @@ async def drain(env: dict[str, str], backend: windows.SpeechBackend, n_outcomes:
         return took_s
 
 
-def efficiency(rounds: int) -> None:
+def efficiency(rounds: int, *, threads: int, copies: int) -> None:
     """Print the pipeline's seconds against the engine's, and what each stage of it took."""
     calls = service_bench.CALLS
-    loaded = service_bench.load(str(whispers.build("small")), forced=True)
-    line = [window for call in calls for window in asyncio.run(service_bench.cut(call))]
+    loaded = service_bench.load(str(whispers.build("small")), forced=True, threads=threads)
+    line = [window for call in calls for window in asyncio.run(service_bench.cut(call))] * copies
     audio_s = sum(window.duration_s for window in line)
-    print(f"\nsmall (random weights), {len(calls)} stereo calls, {len(line)} windows of {audio_s:.0f} s together")
+    cores = os.cpu_count() or 1
+    print(
+        f"\nsmall (random weights), {len(calls) * copies} stereo calls, {len(line)} windows of {audio_s:.0f} s,"
+        f" {threads} engine threads on {cores} cores"
+    )
     ratios = []
     for at in range(rounds):
-        alone_s = service_bench.bare(loaded, line)
+        alone_s = service_bench.bare(loaded, line, threads=threads)
         with platform(f"eff{at}", AFTERCALL_SPEECH__TEMPERATURES="[0.0]", AFTERCALL_SPEECH__LANGUAGE="en") as (
             ours,
             env,
         ):
-            n_calls = announce(ours, calls)
+            n_calls = announce(ours, calls, copies)
             backend = inprocess.InProcessBackend(
-                lambda: loaded, max_batch_windows=8, max_wait_s=0.05, max_in_flight=32, workers=service_bench.THREADS
+                lambda: loaded, max_batch_windows=8, max_wait_s=0.05, max_in_flight=32, workers=threads
             )
             pipeline_s = asyncio.run(drain(env | {"AFTERCALL_INTAKE__MAX_OPEN_CALLS": "12"}, backend, n_calls))
             parts = timings(ours)
@@ -314,7 +318,9 @@ def main() -> None:
         waiting(100_000)
     if given.only in {None, "efficiency"}:
         equal_work.suppress_the_end()
-        efficiency(given.rounds)
+        # An engine that leaves a core to the rest, as a GPU does; then one that wants every core for itself.
+        efficiency(given.rounds, threads=1, copies=2)
+        efficiency(given.rounds, threads=service_bench.THREADS, copies=3)
 
 
 if __name__ == "__main__":

@@ -56,10 +56,10 @@ def force(window: windows.Window) -> windows.Window:
     )
 
 
-def load(model: str, *, forced: bool) -> ctranslate2.Engine:
-    """Load an engine as the service does."""
+def load(model: str, *, forced: bool, threads: int = THREADS) -> ctranslate2.Engine:
+    """Load an engine as the service does: a worker for each thread."""
     kind = Forced if forced else ctranslate2.Engine
-    return kind(model, device="cpu", precision="int8", threads=THREADS, workers=THREADS)
+    return kind(model, device="cpu", precision="int8", threads=threads, workers=threads)
 
 
 async def cut(path: pathlib.Path) -> list[windows.Window]:
@@ -72,14 +72,16 @@ async def cut(path: pathlib.Path) -> list[windows.Window]:
         ]
 
 
-def bare(loaded: ctranslate2.Engine, line: list[windows.Window], batch_windows: int = 8) -> float:
+def bare(
+    loaded: ctranslate2.Engine, line: list[windows.Window], batch_windows: int = 8, *, threads: int = THREADS
+) -> float:
     """Return the seconds that the engine alone takes for these windows."""
     # As many batches as threads, or a multiple: with one left over at the end, a thread would have nothing to do.
-    count = THREADS * -(-len(line) // (THREADS * batch_windows))
+    count = threads * -(-len(line) // (threads * batch_windows))
     batches = [line[first::count] for first in range(count)]
     started = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(loaded.transcribe, batches))
+    with concurrent.futures.ThreadPoolExecutor(threads) as running:
+        list(running.map(loaded.transcribe, batches))
     return time.perf_counter() - started
 
 

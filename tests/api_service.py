@@ -11,6 +11,7 @@ import fastapi
 import httpx2
 
 from aftercall.api import app
+from aftercall.consumers import live
 from aftercall.consumers.intake import delivery, uploads
 from aftercall.contracts import errors, events, identity, outcomes, reports, settings, transcript, windows
 from aftercall.serve import testing
@@ -173,6 +174,7 @@ class MemoryService:
         self.intake = MemoryIntake()
         self.uploads = MemoryUploads(max_size_bytes=max_upload_bytes)
         self.publisher = MemoryPublished()
+        self.listeners = live.Listeners()
         self.backend: windows.SpeechBackend = testing.FakeBackend()
         self.ready = True
         self.full = False

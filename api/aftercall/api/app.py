@@ -5,8 +5,8 @@ from __future__ import annotations
 import fastapi
 from starlette.responses import HTMLResponse
 
-from aftercall.api import frame, keys, pages, problems, recordings, service, transcriptions
-from aftercall.contracts import errors
+from aftercall.api import access, audio, desk, frame, keys, pages, problems, recordings, service, transcriptions
+from aftercall.contracts import errors, events
 
 _DESCRIPTION = """Recorded calls in, one trustworthy transcript per call out.
 
@@ -21,6 +21,7 @@ def build_app(found: service.Service) -> fastapi.FastAPI:
     app.state.service = found
     app.include_router(recordings.router)
     app.include_router(transcriptions.router)
+    app.include_router(_openai(found))
     app.include_router(_operation(found))
 
     @app.get("/", include_in_schema=False)
@@ -32,6 +33,25 @@ def build_app(found: service.Service) -> fastapi.FastAPI:
         return HTMLResponse(pages.reference(app.openapi()), headers=pages.HEADERS)
 
     return app
+
+
+def _openai(found: service.Service) -> fastapi.APIRouter:
+    """Build what OpenAI's clients call."""
+    configured = found.settings.api
+
+    async def publish(event: events.RecordingReady) -> None:
+        access.must_be_enabled(found)
+        await found.intake.publish(event)
+
+    at = desk.Desk(
+        configured,
+        store=found.uploads.store,
+        publish=publish,
+        published=found.publisher,
+        listeners=found.listeners,
+        models=lambda: tuple(dict.fromkeys((found.backend.info.model, *configured.model_names))),
+    )
+    return audio.build_router(at, knows=lambda language: access.known_language(found, language))
 
 
 def _operation(found: service.Service) -> fastapi.APIRouter:

@@ -9,7 +9,7 @@ import fastapi
 import pydantic
 from starlette.responses import RedirectResponse
 
-from aftercall.api import access, frame, ingest, problems, service, transcriptions, views
+from aftercall.api import access, audio, desk, frame, ingest, problems, service, transcriptions, views
 from aftercall.consumers.transcript import formats
 from aftercall.contracts import identity, reports
 
@@ -44,10 +44,17 @@ def build_deployed(
     published: Published,
     presign: Callable[[str], Awaitable[str]],
     callbacks: ingest.Callbacks,
+    at: desk.Desk | None,
 ) -> fastapi.FastAPI:
-    """Build the application; `presign(key)` returns an address that gives an object for some minutes."""
+    """Build the application; `presign(key)` returns an address that gives an object for some minutes.
+
+    Without a desk, OpenAI's clients are not served.
+    """
     app = frame.build(_DESCRIPTION, api_keys=api_keys, signed=frozenset({ingest.TWILIO_PATH}))
     app.include_router(ingest.build_router(callbacks))
+    if at is not None:
+        # Which languages the model knows is found out by whoever has the model.
+        app.include_router(audio.build_router(at, knows=lambda language: language))
     router = fastapi.APIRouter(prefix="/v1", tags=["transcriptions"], responses=problems.responses(*problems.ANY))
 
     @router.get("/transcriptions/{transcription_id}", responses=problems.responses(404))

@@ -53,7 +53,7 @@ class Gate:
             keyed = private and scope["path"] not in self._signed
             caller = self._caller(datastructures.Headers(scope=scope)) if keyed else None
         except problems.ProblemError as exc:
-            await problems.answer(exc.status, exc.detail, exc.headers)(scope, receive, send_with_headers)
+            await problems.answer(exc, path=scope["path"])(scope, receive, send_with_headers)
             return
         # Whoever answers GET answers HEAD; the server leaves out the body.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import fastapi
 
-from aftercall.api import problems
+from aftercall.api import audio_views, openai_errors, problems
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The API key of a tenant."},
@@ -21,8 +21,16 @@ def describe(app: fastapi.FastAPI, *, needs_key: bool, signed: frozenset[str]) -
     components.setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
     if needs_key:
         components["securitySchemes"] = _SCHEMES
+    openai_paths = [path for path in document["paths"] if openai_errors.is_read_at(path)]
+    if openai_paths:
+        components["schemas"] |= audio_views.SCHEMAS
+        # The framework's own form of errors, which nothing of ours is told in.
+        for name in ("HTTPValidationError", "ValidationError"):
+            components["schemas"].pop(name, None)
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            if path in openai_paths:
+                operation["responses"].pop("422", None)
             if needs_key and path.startswith("/v1/") and path not in signed:
                 operation["security"] = [{name: []} for name in _SCHEMES]
             _drop_json_beside_other_forms(operation)

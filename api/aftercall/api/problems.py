@@ -1,4 +1,4 @@
-"""How the API says no: problem details (RFC 9457), one sentence each, the same shape everywhere."""
+"""How the API says no: one sentence each, as problem details (RFC 9457), or as OpenAI's clients read errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pydantic
 from starlette import requests
 from starlette.exceptions import HTTPException
 
+from aftercall.api import openai_errors
 from aftercall.contracts import errors, outcomes
 
 MEDIA_TYPE = "application/problem+json"
@@ -34,13 +35,23 @@ class Problem(pydantic.BaseModel):
 
 
 class ProblemError(Exception):
-    """End the request with a problem."""
+    """End the request with a problem; `code` and `param` are what OpenAI's clients are told besides."""
 
-    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.code = code
+        self.param = param
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -49,14 +60,16 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": http.HTTPStatus(status).phrase, "content": schema} for status in statuses}
 
 
-def answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> fastapi.responses.JSONResponse:
-    """Build the response of a problem."""
+def answer(problem: ProblemError, *, path: str) -> fastapi.responses.JSONResponse:
+    """Build the response of a problem, in the form that clients of this path read."""
     # What a client sent may be quoted: cut, on one line, and with lone surrogates (which JSON can carry) escaped.
-    line = " ".join(detail.encode("utf-8", "backslashreplace").decode().split())
+    line = " ".join(problem.detail.encode("utf-8", "backslashreplace").decode().split())
     shown = line if len(line) <= _MAX_DETAIL_CHARS else line[:_MAX_DETAIL_CHARS] + "…"
-    problem = Problem(title=http.HTTPStatus(status).phrase, status=status, detail=shown)
+    if openai_errors.is_read_at(path):
+        return openai_errors.answer(problem.status, shown, problem.headers, code=problem.code, param=problem.param)
+    told = Problem(title=http.HTTPStatus(problem.status).phrase, status=problem.status, detail=shown)
     return fastapi.responses.JSONResponse(
-        problem.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {})
+        told.model_dump(), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers
     )
 
 
@@ -78,28 +91,37 @@ def sentence(found: Sequence[Mapping[str, Any]]) -> str:
 def install(app: fastapi.FastAPI) -> None:
     """Make every failure of `app` a problem."""
 
+    def told(request: fastapi.Request, problem: ProblemError) -> fastapi.Response:
+        return answer(problem, path=request.url.path)
+
     @app.exception_handler(ProblemError)
-    async def of_ours(_: fastapi.Request, exc: ProblemError) -> fastapi.Response:
-        return answer(exc.status, exc.detail, exc.headers)
+    async def of_ours(request: fastapi.Request, exc: ProblemError) -> fastapi.Response:
+        return told(request, exc)
 
     @app.exception_handler(HTTPException)
-    async def of_routing(_: fastapi.Request, exc: HTTPException) -> fastapi.Response:
-        return answer(exc.status_code, _ROUTING.get(exc.status_code, str(exc.detail)), exc.headers)
+    async def of_routing(request: fastapi.Request, exc: HTTPException) -> fastapi.Response:
+        detail = _ROUTING.get(exc.status_code, str(exc.detail))
+        return told(request, ProblemError(exc.status_code, detail, headers=exc.headers))
 
     @app.exception_handler(fastapi.exceptions.RequestValidationError)
-    async def of_validation(_: fastapi.Request, exc: fastapi.exceptions.RequestValidationError) -> fastapi.Response:
-        return answer(422, sentence(exc.errors()))
+    async def of_validation(
+        request: fastapi.Request, exc: fastapi.exceptions.RequestValidationError
+    ) -> fastapi.Response:
+        return told(request, ProblemError(422, sentence(exc.errors())))
 
     @app.exception_handler(errors.TransientError)
     async def of_stores(request: fastapi.Request, exc: errors.TransientError) -> fastapi.Response:
         full = exc.reason is outcomes.Reason.DISK_FULL and request.method in _WRITES
         retry_after = str(max(1, round(exc.retry_after_s)))
-        return answer(507 if full else 503, f"{exc}; try again later", {"Retry-After": retry_after})
+        status = 507 if full else 503
+        return told(request, ProblemError(status, f"{exc}; try again later", headers={"Retry-After": retry_after}))
 
     @app.exception_handler(requests.ClientDisconnect)
-    async def of_lost_clients(_: fastapi.Request, exc: requests.ClientDisconnect) -> fastapi.Response:
-        return answer(400, "the request ended before its body did")  # for the log of a proxy; the client is gone
+    async def of_lost_clients(request: fastapi.Request, exc: requests.ClientDisconnect) -> fastapi.Response:
+        # For the log of a proxy; the client is gone.
+        return told(request, ProblemError(400, "the request ended before its body did"))
 
     @app.exception_handler(Exception)
-    async def of_bugs(_: fastapi.Request, exc: Exception) -> fastapi.Response:
-        return answer(500, "something went wrong inside aftercall; its log says what")  # where the server writes it
+    async def of_bugs(request: fastapi.Request, exc: Exception) -> fastapi.Response:
+        # The server writes what it was.
+        return told(request, ProblemError(500, "something went wrong inside aftercall; its log says what"))

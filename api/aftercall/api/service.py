@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from aftercall.consumers import live
 from aftercall.consumers.intake import delivery, uploads
 from aftercall.contracts import identity, outcomes, settings, transcript, windows
 
@@ -57,6 +58,11 @@ class Service(Protocol):
     @property
     def uploads(self) -> Uploads:
         """Where uploaded recordings are kept."""
+        ...
+
+    @property
+    def listeners(self) -> live.Listeners:
+        """Who hears what is said while it is being transcribed."""
         ...
 
     @property

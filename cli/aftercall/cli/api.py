@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Awaitable, Callable
 
 import typer
 
-from aftercall.api import deployed, ingest, server
+from aftercall.api import deployed, desk, ingest, server
 from aftercall.cli import configuration, deployment, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.consumers import observer, tenants, topics, tracking
+from aftercall.consumers.intake import uploads
 from aftercall.consumers.publish import kafka, outcome
 from aftercall.contracts import errors, events, sections, settings
 
@@ -41,15 +43,42 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
     async with ours.producing() as producer:
         topic = kafka.KafkaTopic(producer, configured.kafka.topics[0].name)
 
-        async def publish(data: events.RecordingReady) -> None:
-            now = datetime.datetime.now(datetime.UTC)
-            await topic.append(events.recording_ready(data, source="aftercall/twilio", now=now))
+        def publishing(source: str) -> Callable[[events.RecordingReady], Awaitable[None]]:
+            async def publish(data: events.RecordingReady) -> None:
+                now = datetime.datetime.now(datetime.UTC)
+                await topic.append(events.recording_ready(data, source=source, now=now))
 
-        callbacks = ingest.Callbacks(policies.twilio_account, str(configured.api.public_url or ""), publish)
+            return publish
+
+        url = str(configured.api.public_url or "")
+        callbacks = ingest.Callbacks(policies.twilio_account, url, publishing("aftercall/twilio"))
+        published = outcome.Reader(ours.store)
         app = deployed.build_deployed(
-            configured.api.keys, tracker, outcome.Reader(ours.store), ours.store.presign, callbacks
+            configured.api.keys,
+            tracker,
+            published,
+            ours.store.presign,
+            callbacks,
+            _desk(configured, published, publishing("aftercall/audio")),
         )
         serving = sections.Telemetry(host=configured.api.host, port=configured.api.port)
         async with server.alongside(serving, app):
             typer.echo(f"aftercall is ready: serves transcripts of {configured.store.bucket}", err=True)
             await policies.watch(stopping)
+
+
+def _desk(configured: settings.Settings, published: outcome.Reader, publish: desk.Publish) -> desk.Desk | None:
+    """Return where OpenAI's clients hand in recordings; None where no bucket is set aside for them."""
+    bucket = configured.api.uploads_bucket
+    if bucket is None:
+        return None
+    model = configured.speech.model
+    names = (*(() if model is None else (model,)), *configured.api.model_names)
+    return desk.Desk(
+        configured.api,
+        store=uploads.BucketUploads(configured.store, bucket).store,
+        publish=publish,
+        published=published,
+        listeners=None,
+        models=lambda: tuple(dict.fromkeys(names)),
+    )

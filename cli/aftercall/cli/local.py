@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 
 from aftercall.cli import speech
-from aftercall.consumers import job, observer, recognition, worker
+from aftercall.consumers import job, live, observer, recognition, worker
 from aftercall.consumers.intake import database, delivery, embedded, folder, kept, uploads
 from aftercall.consumers.publish import clickhouse, objects, outcome, relay, topic
 from aftercall.consumers.recording import fetch
@@ -49,6 +49,7 @@ class LocalService:
         self.uploads = uploads.Uploads(self.data / "recordings", max_size_bytes=configured.api.max_upload_bytes)
         self.clickhouse = clickhouse.ClickHouse.embedded(self.data / "clickhouse")
         self._checkpoints = kept.EmbeddedCheckpoints(self.db)
+        self.listeners = live.Listeners()
         self.ready = False
 
     @property
@@ -106,6 +107,7 @@ class LocalService:
             spool=self.data / "spool",
             egress_host=backends.egress_host(self.settings.speech),
             observe=self.observe,
+            listeners=self.listeners,
             now=utc_now,
         )
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import checkpoints, hearing, observer, stopwatch, tracing, vocabulary
+from aftercall.consumers import checkpoints, hearing, live, observer, stopwatch, tracing, vocabulary
 from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
@@ -33,6 +33,7 @@ class Recognizer:
         egress_host: str | None = None,
         policy_of: Callable[[str], tenants.TenantPolicy] | None = None,
         observe: observer.Observer | None = None,
+        listeners: live.Listeners | None = None,
         now: Callable[[], datetime.datetime],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -43,6 +44,7 @@ class Recognizer:
         self._egress_host = egress_host
         self._policy_of = policy_of or configured.policy
         self._observe = observe or observer.Unobserved()
+        self._listeners = listeners or live.Listeners()
         self._now = now
         self._clock = clock
         self._room = rooms.Room(configured.speech.max_windows_in_flight, lambda tenant: self._policy_of(tenant).weight)
@@ -65,6 +67,7 @@ class Recognizer:
     ) -> transcript.Transcript:
         """Make the transcript of one recording; raises the error families of `contracts.errors`."""
         language = self._language(taken)
+        self._check_task(taken.event.task)
         terms = self._vocabulary(taken)
         self._check_egress(taken.work.recording.tenant)
         watch = stopwatch.Stopwatch(self._clock)
@@ -90,6 +93,7 @@ class Recognizer:
                 speech = self._settings.speech
                 options = windows.Options(
                     language=language,
+                    task=taken.event.task,
                     beam_size=speech.beam_size,
                     trim=speech.trim_padding,
                     prompt=vocabulary.prompt_of(terms),
@@ -133,24 +137,32 @@ class Recognizer:
     ) -> list[heard.HeardWindow]:
         """Hear windows while the rest is still being decoded; decoding waits when too many are in flight."""
         found: list[heard.HeardWindow] = []
+        in_order = live.InOrder()
+        open_from_s: dict[int, float] = {}
+
+        def tell() -> None:
+            until_s = min([cutter.next_from_s, *open_from_s.values()])
+            self._listeners.tell(taken.work.transcription_id, in_order.before(until_s))
 
         async def hear_one(cut: cutting.CutWindow, window: windows.Window) -> None:
             try:
                 measured = quality.WindowFacts(window.duration_s, cut.speech_s)
                 with watch.stage("speech"), tracing.span("speech", {"window_s": window.duration_s}):
                     came = await hear.hear(window, measured)
-                found.append(
-                    heard.HeardWindow(
-                        channel=cut.channel,
-                        index=cut.index,
-                        time_map=cut.time_map,
-                        speech=cut.speech,
-                        duration_s=window.duration_s,
-                        result=came.result,
-                        verdict=came.verdict,
-                        attempts=came.attempts,
-                    )
+                one = heard.HeardWindow(
+                    channel=cut.channel,
+                    index=cut.index,
+                    time_map=cut.time_map,
+                    speech=cut.speech,
+                    duration_s=window.duration_s,
+                    result=came.result,
+                    verdict=came.verdict,
+                    attempts=came.attempts,
                 )
+                found.append(one)
+                in_order.add(one)
+                del open_from_s[id(cut)]
+                tell()
                 await report(reports.Stage.TRANSCRIBING, _progress(cut, facts), None)
             finally:
                 self._room.leave()
@@ -161,6 +173,7 @@ class Recognizer:
                     async for cut in _each(cutter, watch):
                         name = f"{taken.work.transcription_id}/{cut.channel}/{cut.index}"
                         window = windows.Window(name, taken.event.tenant, cut.pcm, options)
+                        open_from_s[id(cut)] = cut.time_map.spans[0].start / windows.SAMPLE_RATE_HZ
                         await self._room.enter(taken, window.duration_s)
                         group.create_task(hear_one(cut, window))
             except BaseExceptionGroup as failed:
@@ -178,6 +191,12 @@ class Recognizer:
                 f"language {asked!r} is not one that the model knows", reason=outcomes.Reason.UNKNOWN_LANGUAGE
             )
         return plain
+
+    def _check_task(self, task: windows.Task) -> None:
+        if task is windows.Task.TRANSLATE and not self._backend.info.capabilities.translation:
+            raise errors.RejectedError(
+                f"model {self._backend.info.model} cannot translate", reason=outcomes.Reason.UNSUPPORTED_OPTION
+            )
 
     def _vocabulary(self, taken: delivery.Delivery) -> tuple[str, ...]:
         """Return the terms that the backend is told; none where it takes no prompts: the transcript shows it."""

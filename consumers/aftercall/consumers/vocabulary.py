@@ -33,6 +33,17 @@ def choose(call: Iterable[str], tenant: Iterable[str]) -> tuple[str, ...]:
     return (*of_tenant, *of_call)
 
 
+def of_prompt(prompt: str) -> tuple[str, ...]:
+    """Return a prompt as one term: the end of it that fits, from the beginning of a word."""
+    plain = " ".join(prompt.split()).rstrip(" .")
+    room = MAX_BYTES - 2
+    data = plain.encode()
+    if len(data) > room:
+        plain = data[-room:].decode(errors="ignore")
+        plain = plain.partition(" ")[2] or plain
+    return (plain,) if plain else ()
+
+
 def prompt_of(terms: tuple[str, ...]) -> str | None:
     """Return the prompt that names the terms; None without any."""
     return ", ".join(terms) + "." if terms else None

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from aftercall.contracts import documents, errors, identity, outcomes
+from aftercall.contracts import documents, errors, identity, outcomes, windows
 
 RECORDING_READY = "io.aftercall.recording.ready.v1"
 TRANSCRIPT_READY = "io.aftercall.transcript.ready.v1"
@@ -60,6 +60,7 @@ class RecordingReady(pydantic.BaseModel):
 
     Where only one of `call_id` and `recording_id` is given, they are equal. `version` is the object's ETag or
     version id, or a digest of its content. `duration_s` is what the source believes; it is corrected on decoding.
+    `task` is `translate` for a transcript in English, whatever is spoken, where the model can.
     `model` is the one that must hear it, where that is not left to whoever takes it; `replay_of` is the generation
     that a replay stands beside.
     """
@@ -74,6 +75,7 @@ class RecordingReady(pydantic.BaseModel):
     generation: Annotated[int, pydantic.Field(ge=1)] = 1
     channels: tuple[Channel, ...] = ()
     language: str | None = None
+    task: windows.Task = windows.Task.TRANSCRIBE
     duration_s: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None = None
     vocabulary: tuple[str, ...] = ()
     priority: Annotated[int, pydantic.Field(ge=0, le=9)] | None = None

@@ -184,6 +184,15 @@ class Api(Section):
     """API keys by tenant. With any key set, every request must carry one."""
     max_upload_bytes: Annotated[int, pydantic.Field(ge=1)] = 2 * 1024**3
     """Bytes of one uploaded recording."""
+    uploads_bucket: str | None = None
+    """For `aftercall api`: one of `store.recording_buckets`, in which recordings are kept that OpenAI's clients send;
+    none: it takes none. `aftercall up` keeps them in its data folder."""
+    model_names: tuple[str, ...] = ("whisper-1",)
+    """Names under which OpenAI's clients may ask for the model, beside its own."""
+    wait_s: PositiveSeconds = 540.0
+    """Seconds that such a client waits for its transcript; those clients give up after 600 by themselves."""
+    max_waiting_requests: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 64
+    """Such requests of one tenant that wait at once; the next is answered 429."""
 
     @pydantic.field_validator("keys")
     @classmethod

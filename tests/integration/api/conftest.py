@@ -1,4 +1,4 @@
-"""The API on a real socket, over real stores, with no worker behind it."""
+"""The API on a real socket, over real stores; work is done only where a test asks for that."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Running:
     port: int
     service: local.LocalService
     loop: asyncio.AbstractEventLoop
+    stopping: asyncio.Event
 
     @property
     def url(self) -> str:
@@ -55,6 +56,10 @@ class Running:
 
         return self.run(work())
 
+    def work(self) -> None:
+        """Begin to do the work that is queued, until the end of the test."""
+        asyncio.run_coroutine_threadsafe(self.service.run(self.stopping), self.loop)
+
     def client(self, key: str | None = None) -> httpx2.Client:
         """Return a client of it."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -80,7 +85,7 @@ def serve(tmp_path: pathlib.Path) -> Iterator[Callable[..., Running]]:
                 await service.start()
                 bound = server.listen(configured.api.host, configured.api.port)
                 host, port = bound.getsockname()[:2]
-                started.append(Running(host, port, service, loop))
+                started.append(Running(host, port, service, loop, stopping))
                 listening.set()
                 await server.serve(app.build_app(service), bound, stopping)
 

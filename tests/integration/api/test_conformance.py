@@ -24,6 +24,19 @@ include-method = "PUT"
 parameters = {{ tenant = "acme" }}
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
 
+# Random bytes are no recording.
+[[operations]]
+include-path = "/v1/audio/transcriptions"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
+
+[[operations]]
+include-path = "/v1/audio/translations"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
+
+[[operations]]
+include-path = "/v1/models/{{model}}"
+parameters = {{ model = "fake" }}
+
 [[operations]]
 include-path = "/v1/transcriptions/{{transcription_id}}/transcript"
 parameters = {{ transcription_id = "{completed}" }}
@@ -45,9 +58,11 @@ def test_the_api_does_what_its_document_says(
     with running.client(keys.get("acme")) as client:
         assert 201 == client.put("/v1/recordings/acme/c1", content=b"RIFF").status_code
     completed = running.complete(lambda id_: doubles.made().model_copy(update={"transcription_id": id_}))
+    running.work()
+
     done = schema_check.run(
         running.url, CONFIGURATION.format(completed=completed), tmp_path, key=keys.get("acme"), timeout_s=100
     )
 
     assert 0 == done.returncode, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Tested: 9" in done.stdout
+    assert "Tested: 13" in done.stdout

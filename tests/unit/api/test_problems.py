@@ -34,7 +34,8 @@ def body_of(answer: fastapi.Response) -> dict[str, object]:
 
 def test_a_problem_says_its_status_in_words() -> None:
     """The four members of RFC 9457 that are used, and its media type."""
-    answer = problems.answer(404, "no recording 'x' is known", {"Retry-After": "3"})
+    problem = problems.ProblemError(404, "no recording 'x' is known", headers={"Retry-After": "3"})
+    answer = problems.answer(problem, path="/v1/recordings/x")
 
     assert {
         "type": "about:blank",
@@ -55,7 +56,7 @@ def test_a_problem_says_its_status_in_words() -> None:
 )
 def test_what_a_client_sent_is_quoted_on_one_short_line(detail: str, shown: str) -> None:
     """A detail never breaks the line, the encoding or the log."""
-    assert shown == body_of(problems.answer(422, detail))["detail"]
+    assert shown == body_of(problems.answer(problems.ProblemError(422, detail), path="/v1/calls"))["detail"]
 
 
 async def test_a_bug_tells_nothing_of_itself() -> None:

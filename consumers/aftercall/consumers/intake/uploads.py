@@ -1,4 +1,4 @@
-"""Keep an uploaded recording under a name made of its content, complete or not at all."""
+"""Keep an uploaded recording, complete or not at all: on disk under a name made of its content, or in a bucket."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import hashlib
 import io
 import os
 import pathlib
+import urllib.parse
 import uuid
 from collections.abc import AsyncIterator
 
+from aftercall.consumers.publish import objects
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import errors, identity, outcomes
+from aftercall.contracts import errors, identity, outcomes, services
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +73,35 @@ class Uploads:
         finally:
             await asyncio.shield(asyncio.to_thread(part.unlink, missing_ok=True))
         return Upload(final.resolve().as_uri(), fetch.DIGEST_PREFIX + digest.hexdigest(), size_bytes)
+
+
+class BucketUploads:
+    """Stores uploads in a bucket from which consumers may fetch recordings."""
+
+    def __init__(self, configured: services.Store, bucket: str) -> None:
+        if bucket not in {one.name for one in configured.recording_buckets}:
+            raise errors.ConfigurationError(
+                f"api.uploads_bucket: {bucket} is not one of store.recording_buckets, so that no consumer would fetch"
+                " from it"
+            )
+        self._bucket = bucket
+        self._objects = objects.ObjectStore.s3(configured, bucket)
+
+    async def store(self, recording: identity.Recording, body: AsyncIterator[bytes]) -> Upload:
+        """Take a body to its end; raises `errors.TransientError` when it cannot be kept."""
+        key = f"uploads/{identity.key_part(recording.tenant)}/{identity.key_part(recording.recording_id)}"
+        digest, size_bytes = hashlib.sha256(), 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal size_bytes
+            async for chunk in body:
+                digest.update(chunk)
+                size_bytes += len(chunk)
+                yield chunk
+
+        await self._objects.put(key, counted())
+        uri = f"s3://{self._bucket}/{urllib.parse.quote(key)}"
+        return Upload(uri, fetch.DIGEST_PREFIX + digest.hexdigest(), size_bytes)
 
 
 def _seal(file: io.BufferedWriter) -> None:

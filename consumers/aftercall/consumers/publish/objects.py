@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import pathlib
 import typing
+from collections.abc import AsyncIterator
 
 from aftercall.contracts import errors, outcomes, services
 
@@ -70,8 +71,8 @@ class ObjectStore:
         except (OSError, obstore.exceptions.BaseError) as exc:
             raise _translate(exc) from exc
 
-    async def put(self, key: str, data: bytes) -> None:
-        """Write an object over whatever is there."""
+    async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> None:
+        """Write an object over whatever is there; of one that comes in parts nothing is seen before its end."""
         import obstore
         import obstore.exceptions
 

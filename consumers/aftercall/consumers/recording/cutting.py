@@ -112,6 +112,14 @@ class ChannelCutter:
         self._forget()
         return found
 
+    @property
+    def next_from(self) -> int:
+        """First sample that a window which has not been cut yet may hold."""
+        for begins in (self._merger.open_since, self._finder.open_since):
+            if begins is not None:
+                return begins
+        return max(0, len(self._sounds) * tones.CHUNK_SAMPLES - self._finder.pad_samples)
+
     def summary(self) -> ChannelSummary:
         """Return what the channel held; valid once finished."""
         steady = tones.stretches(self._sounds)
@@ -178,6 +186,11 @@ class Cutter:
         if self._summary is None:
             raise RuntimeError("cutting has not ended")
         return self._summary
+
+    @property
+    def next_from_s(self) -> float:
+        """Second of the call before which no further window begins."""
+        return min(channel.next_from for channel in self._channels) / windows.SAMPLE_RATE_HZ
 
     async def windows(self) -> AsyncIterator[CutWindow]:
         """Yield windows as they are completed; decoding waits while nobody takes them."""

@@ -78,10 +78,11 @@ class SpeechFinder:
         """First sample that an unfinished piece may still need; None when no piece is open."""
         if self._begun is None:
             return None
-        return max(0, self._begun * FRAME_SAMPLES - self._pad_samples)
+        return max(0, self._begun * FRAME_SAMPLES - self.pad_samples)
 
     @property
-    def _pad_samples(self) -> int:
+    def pad_samples(self) -> int:
+        """Samples of true audio that are kept before and after speech."""
         return int(self._options.pad_s * 16_000)
 
     def feed(self, probability: Values, rms: Values) -> list[Piece]:
@@ -153,8 +154,8 @@ class SpeechFinder:
         if loud < options.floor_rms or loud < options.over_noise * noise:
             return None
         start, end = begun * FRAME_SAMPLES, until * FRAME_SAMPLES
-        before = 0 if joined_before else self._pad_samples
-        after = 0 if joined_after else self._pad_samples
+        before = 0 if joined_before else self.pad_samples
+        after = 0 if joined_after else self.pad_samples
         return Piece(Span(max(0, start - before), end + after), Span(start, end))
 
 
