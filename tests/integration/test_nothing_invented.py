@@ -146,10 +146,10 @@ async def test_nothing_is_told_where_nobody_speaks(tmp_path: pathlib.Path) -> No
 
 
 @pytest.mark.timeout(200)
-async def test_the_gates_hold_without_voice_activity_detection() -> None:
-    """The same clips sent to the model as windows: what is told of them is flagged or dropped, loops without exception.
+async def test_what_the_model_makes_up_is_not_told() -> None:
+    """The same clips as windows of their own, as if the detector had taken half a second of each for speech.
 
-    This is the second line: the first, voice activity detection, lets hardly any of them through.
+    This is the second line: the first lets hardly any of them through.
     """
     rng = np.random.default_rng(7)
     asked = [
@@ -160,13 +160,16 @@ async def test_the_gates_hold_without_voice_activity_detection() -> None:
     ]
     results = [result for at in range(0, 200, 8) for result in engine().transcribe(asked[at : at + 8])]
     judged = [
-        (window, result, quality.judge(result, quality.WindowFacts(window.duration_s, 0.0)))
+        (window, result, quality.judge(result, quality.WindowFacts(window.duration_s, ((1.0, 1.5),))))
         for window, result in zip(asked, results, strict=True)
     ]
 
     told = [result.text for _, result, verdict in judged if verdict.accepted and not verdict.silent]
     assert not [text for text in told if quality.is_loop(text)]
-    assert len(told) <= 2, told
+    assert len(told) <= 10, told
+    made_up = sum(bool(result.text.strip()) for result in results)
+    print(f"\n200 clips asked all the same: the model made up {made_up} texts, {len(told)} of them told")
+    assert made_up > 100
 
 
 @pytest.mark.timeout(200)

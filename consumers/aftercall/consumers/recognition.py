@@ -146,7 +146,7 @@ class Recognizer:
 
         async def hear_one(cut: cutting.CutWindow, window: windows.Window) -> None:
             try:
-                measured = quality.WindowFacts(window.duration_s, cut.speech_s)
+                measured = quality.WindowFacts(window.duration_s, cut.speech_in_window_s)
                 with watch.stage("speech"), tracing.span("speech", {"window_s": window.duration_s}):
                     came = await hear.hear(window, measured)
                 one = heard.HeardWindow(

@@ -12,7 +12,7 @@ from aftercall.consumers.transcript import quality
 from aftercall.contracts import identity, windows
 from aftercall.serve import testing
 
-FACTS = quality.WindowFacts(duration_s=2.0, speech_s=1.5)
+FACTS = quality.WindowFacts(duration_s=2.0, speech=((0.2, 1.7),))
 WORK = doubles.taken().work
 WINDOW = windows.Window("w", "acme", bytes(64_000), windows.Options(beam_size=5))
 

@@ -28,9 +28,14 @@ class CutWindow:
     speech: tuple[speech.Span, ...]
 
     @property
-    def speech_s(self) -> float:
-        """Seconds of speech in the window, without pads."""
-        return windows.seconds(self.speech)
+    def speech_in_window_s(self) -> tuple[tuple[float, float], ...]:
+        """Where in the window speech is, without pads: start and end of each stretch, in seconds."""
+        found, at = [], 0
+        for span, spoken in zip(self.time_map.spans, self.speech, strict=True):
+            begins = at + spoken.start - span.start
+            found.append((begins / windows.SAMPLE_RATE_HZ, (begins + spoken.n_samples) / windows.SAMPLE_RATE_HZ))
+            at += span.n_samples
+        return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

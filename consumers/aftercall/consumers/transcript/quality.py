@@ -10,22 +10,38 @@ import dataclasses
 import zlib
 from collections.abc import Sequence
 
+from aftercall.consumers.transcript import phrases
 from aftercall.contracts import transcript, windows
 
 MAX_COMPRESSION_RATIO = 2.4
 MIN_AVG_LOGPROB = -1.0
 MAX_NO_SPEECH = 0.6
 MAX_WORDS_PER_S = 8.0
+SHORTEST_S = 0.4
+"""A window cut off by an end of the recording may be shorter than the word in it."""
+LOW_SPEECH_S = 1.0
+"""With less speech than this, a window's text is believed only if nothing at all speaks against it."""
+SPEECH_MARGIN_S = 0.5
 MIN_LOOP_REPEATS = 4
 MIN_LOOP_WORDS = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WindowFacts:
-    """What is known of a window besides its result: its length, and how much speech was found in it."""
+    """What is known of a window besides its result: its length, and where in it speech was found (start, end)."""
 
     duration_s: float
-    speech_s: float
+    speech: tuple[tuple[float, float], ...]
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech."""
+        return sum(end_s - start_s for start_s, end_s in self.speech)
+
+    @property
+    def room_s(self) -> float:
+        """Seconds in which words can lie: each stretch of speech with a quarter of a second on either side."""
+        return min(self.duration_s, self.speech_s + 0.5 * len(self.speech))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,10 +76,17 @@ def judge(result: windows.WindowResult, facts: WindowFacts) -> Verdict:
     flags = []
     if compression_ratio(text) > MAX_COMPRESSION_RATIO or is_loop(text):
         flags.append(transcript.Flag.REPETITION)
-    if words_per_second(text, facts.duration_s) > MAX_WORDS_PER_S:
+    if words_per_second(text, facts.room_s) > MAX_WORDS_PER_S:
         flags.append(transcript.Flag.TOO_FAST)
+    if is_outside(result, facts):
+        flags.append(transcript.Flag.OUTSIDE_SPEECH)
+    low_speech = facts.speech_s < LOW_SPEECH_S
+    if low_speech and phrases.is_known(text):
+        flags.append(transcript.Flag.KNOWN_PHRASE)
     unsure = result.avg_logprob is not None and result.avg_logprob < MIN_AVG_LOGPROB
-    if unsure and result.no_speech_probability is not None and result.no_speech_probability > MAX_NO_SPEECH:
+    doubted = result.no_speech_probability is not None and result.no_speech_probability > MAX_NO_SPEECH
+    # What is made up on a click is said with confidence: there the model's doubt that anybody spoke is enough.
+    if doubted and (unsure or low_speech):
         flags.append(transcript.Flag.NO_SPEECH)
         # Whisper calls this silence and drops the text without another try; so do we, unless it loops.
         return Verdict(accepted=flags == [transcript.Flag.NO_SPEECH], flags=tuple(flags), silent=True)
@@ -99,8 +122,22 @@ def compression_ratio(text: str) -> float:
 
 
 def words_per_second(text: str, duration_s: float) -> float:
-    """Return the pace; of a moment too short to have one, 0."""
-    return len(text.split()) / duration_s if duration_s >= 0.5 else 0.0
+    """Return the pace."""
+    return len(text.split()) / max(SHORTEST_S, duration_s)
+
+
+def is_outside(result: windows.WindowResult, facts: WindowFacts) -> bool:
+    """Say whether most words lie half a second and more from any speech; without word times, whether there is none."""
+    if result.words is None:
+        return not facts.speech
+    near = [
+        any(
+            word.start_s < end_s + SPEECH_MARGIN_S and word.end_s > start_s - SPEECH_MARGIN_S
+            for start_s, end_s in facts.speech
+        )
+        for word in result.words
+    ]
+    return 2 * sum(near) < len(near)
 
 
 def is_loop(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import doubles
@@ -10,7 +11,7 @@ import pytest
 from aftercall.consumers.transcript import quality
 from aftercall.contracts import transcript
 
-FACTS = quality.WindowFacts(duration_s=10.0, speech_s=8.0)
+FACTS = quality.WindowFacts(duration_s=10.0, speech=((0.5, 8.5),))
 Flag = transcript.Flag
 
 
@@ -57,6 +58,46 @@ def test_a_loop_in_silence_is_never_accepted() -> None:
 
     assert not verdict.accepted
     assert Flag.REPETITION in verdict.flags
+
+
+@pytest.mark.parametrize(
+    "text", ["Thank you for watching!", " Untertitel der Amara.org-Community", "ご視聴ありがとうございました。"]
+)
+def test_what_models_make_up_on_a_click_is_refused(text: str) -> None:
+    """The same words are believed of somebody who speaks long enough to say them."""
+    click = quality.WindowFacts(duration_s=1.2, speech=((0.5, 0.9),))
+
+    assert (Flag.KNOWN_PHRASE,) == quality.judge(doubles.result(text), click).flags
+    assert quality.judge(doubles.result(text), FACTS).accepted
+
+
+def test_on_a_click_the_models_doubt_is_enough() -> None:
+    """It is sure of what it makes up; of real speech that long it does not doubt that it is speech."""
+    click = quality.WindowFacts(duration_s=2.0, speech=((0.5, 0.9),))
+    made_up = doubles.result("hello anna", avg_logprob=-0.1, no_speech_probability=0.9)
+
+    assert quality.Verdict(accepted=True, flags=(Flag.NO_SPEECH,), silent=True) == quality.judge(made_up, click)
+    assert quality.judge(made_up, FACTS).accepted
+
+
+def test_four_words_in_half_a_second_are_too_many() -> None:
+    """However short the window: one word may be longer than what was cut off of it."""
+    blip = quality.WindowFacts(duration_s=0.48, speech=((0.19, 0.29),))
+
+    assert (Flag.TOO_FAST,) == quality.judge(doubles.result("we will call you"), blip).flags
+    assert quality.judge(doubles.result("hello"), dataclasses.replace(blip, duration_s=0.1)).accepted
+
+
+def test_words_where_nobody_speaks_are_refused() -> None:
+    """Most of them half a second and more from any speech; without word times, where there is none at all."""
+    late = [("hello", 7.0, 7.4), ("this", 7.4, 7.6), ("is", 1.0, 1.2)]
+    facts = quality.WindowFacts(duration_s=8.0, speech=((0.5, 3.0),))
+
+    assert (Flag.OUTSIDE_SPEECH,) == quality.judge(doubles.result("hello this is", late), facts).flags
+    assert quality.judge(doubles.result("hello this is", late[1:]), facts).accepted
+    untimed = dataclasses.replace(doubles.result("hello this is"), words=None)
+    assert quality.judge(untimed, facts).accepted
+    assert not quality.judge(untimed, dataclasses.replace(facts, speech=())).accepted
 
 
 def test_what_a_backend_cannot_tell_is_left_out() -> None:
