@@ -20,6 +20,7 @@ from aftercall.cli import (
     demo,
     dlq,
     doctor,
+    evaluate,
     publish,
     relay,
     replay,
@@ -58,6 +59,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(checking.app, name="events")
 app.add_typer(triton.app, name="triton")
 app.command()(doctor.doctor)
+app.command("eval")(evaluate.evaluate)
 app.command()(schema.schema)
 app.command()(demo.demo)
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-import tempfile
 from typing import Annotated
 
 import typer
 
-from aftercall.cli import configuration, local
-from aftercall.consumers import checkpoints, recognition
-from aftercall.consumers.intake import delivery
-from aftercall.consumers.recording import fetch
+from aftercall.cli import configuration, offline
 from aftercall.consumers.transcript import formats
-from aftercall.contracts import errors, events, identity, reports, settings, transcript
-from aftercall.contracts.tenants import TenantPolicy
-from aftercall.serve import backends
+from aftercall.contracts import errors, identity, settings, transcript
 
 EXIT_FAILED = 1
 _TENANT = "local"
@@ -48,9 +42,7 @@ def transcribe(
         raise typer.BadParameter(f"several recordings as {form} need --out, a folder for one file each")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    if not asyncio.run(
-        _transcribe_all(_allowing_own_server(configured), files, [file.resolve() for file in files], form, targets)
-    ):
+    if not asyncio.run(_transcribe_all(configured, files, [file.resolve() for file in files], form, targets)):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -64,13 +56,6 @@ def _targets(files: list[pathlib.Path], form: formats.Format, out: pathlib.Path 
     return list(targets)
 
 
-def _allowing_own_server(configured: settings.Settings) -> settings.Settings:
-    """Let the files of whoever runs the command go to the server that the same person configured."""
-    host = backends.egress_host(configured.speech)
-    policy = TenantPolicy(name=_TENANT, egress_hosts=(host,) if host else ())
-    return configured.model_copy(update={"tenants": (policy,)})
-
-
 async def _transcribe_all(
     configured: settings.Settings,
     files: list[pathlib.Path],
@@ -78,59 +63,25 @@ async def _transcribe_all(
     form: formats.Format,
     targets: list[pathlib.Path | None],
 ) -> bool:
-    backend = backends.build(configured.speech)
-    await backend.start()
-    try:
-        with tempfile.TemporaryDirectory(prefix="aftercall-") as spool:
-            recognizer = recognition.Recognizer(
-                backend,
-                fetch.Fetcher(
-                    folders=sorted({path.parent for path in resolved}),
-                    max_size_bytes=configured.recording.max_size_bytes,
-                ),
-                configured,
-                spool=pathlib.Path(spool),
-                egress_host=backends.egress_host(configured.speech),
-                now=local.utc_now,
-            )
-            room = asyncio.Semaphore(configured.intake.max_open_calls)
-            jobs = [asyncio.create_task(_one(recognizer, path, room)) for path in resolved]
-            all_good = True
-            for file, target, task in zip(files, targets, jobs, strict=True):
-                made = await task
-                if isinstance(made, str):
-                    typer.echo(f"aftercall: {file}: {made}", err=True)
-                    all_good = False
-                    continue
-                _write(made, file, form, target, several=len(files) > 1)
-            return all_good
-    finally:
-        await backend.close()
+    async with offline.open_offline(configured, resolved, [_TENANT]) as hears:
+        jobs = [asyncio.create_task(_one(hears, path)) for path in resolved]
+        all_good = True
+        for file, target, task in zip(files, targets, jobs, strict=True):
+            made = await task
+            if isinstance(made, str):
+                typer.echo(f"aftercall: {file}: {made}", err=True)
+                all_good = False
+                continue
+            _write(made, file, form, target, several=len(files) > 1)
+        return all_good
 
 
-async def _one(
-    recognizer: recognition.Recognizer, file: pathlib.Path, room: asyncio.Semaphore
-) -> transcript.Transcript | str:
+async def _one(hears: offline.Offline, file: pathlib.Path) -> transcript.Transcript | str:
     """Return the transcript, or in one sentence why there is none."""
-
-    async def unreported(_: reports.Stage, __: float | None, ___: float | None) -> None:
-        pass
-
     try:
-        call_id = identity.parse_id(file.name, what="file name")
-    except identity.InvalidIdError as exc:
-        return str(exc)
-    event = events.RecordingReady(
-        tenant=_TENANT, call_id=call_id, recording_id=call_id, recording_uri=file.as_uri(), version="file"
-    )
-    work = identity.Work(event.recording, "file", 1)
-    taken = delivery.Delivery(work, event, attempts=1, strikes=0, queued_at=0.0)
-    async with room:
-        try:
-            return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), unreported)
-        except errors.AftercallError as exc:
-            reason = getattr(exc, "reason", None)
-            return f"{exc} ({reason})" if reason else str(exc)
+        return await hears.transcribe(file, tenant=_TENANT, call_id=identity.parse_id(file.name, what="file name"))
+    except (errors.AftercallError, identity.InvalidIdError) as exc:
+        return errors.sentence(exc)
 
 
 def _write(

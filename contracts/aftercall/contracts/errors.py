@@ -52,3 +52,9 @@ class ConfigurationError(AftercallError):
 
 class ContractError(AftercallError):
     """A document does not follow its contract: not JSON, a missing field, an unknown major version."""
+
+
+def sentence(exc: Exception) -> str:
+    """Say in one sentence what went wrong, with the reason where there is one."""
+    reason = getattr(exc, "reason", None)
+    return f"{exc} ({reason})" if reason else str(exc)
