@@ -13,7 +13,7 @@ import rich.console
 import rich.table
 import typer
 
-from aftercall.cli import configuration, local, offline
+from aftercall.cli import clock, configuration, offline
 from aftercall.consumers.evaluation import page, reference, score, totals
 from aftercall.contracts import errors, settings, transcript
 
@@ -66,7 +66,7 @@ def evaluate(
     if html is not None:
         title = f"Evaluation of {manifest.name}, {len(rows)} calls"
         html.write_text(
-            page.write(runs, compared, title=title, made_at=f"{local.utc_now():%Y-%m-%d %H:%M} UTC"), encoding="utf-8"
+            page.write(runs, compared, title=title, made_at=f"{clock.utc_now():%Y-%m-%d %H:%M} UTC"), encoding="utf-8"
         )
         typer.echo(f"wrote {html}", err=True)
     if any(result.failure for results in runs.values() for result in results):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import fcntl
 import pathlib
 import shutil
 import time
 from collections.abc import AsyncIterator
 
-from aftercall.cli import speech
+from aftercall.cli import clock, shadowing, speech
 from aftercall.consumers import job, live, observer, recognition, worker
 from aftercall.consumers.intake import database, delivery, embedded, folder, kept, uploads
 from aftercall.consumers.publish import clickhouse, objects, outcome, relay, topic
@@ -20,11 +19,6 @@ from aftercall.contracts import errors, metrics, reports, settings, transcript, 
 from aftercall.serve import backends
 
 Path = pathlib.Path
-
-
-def utc_now() -> datetime.datetime:
-    """Return the time of day for records."""
-    return datetime.datetime.now(datetime.UTC)
 
 
 class LocalService:
@@ -50,6 +44,18 @@ class LocalService:
         self.clickhouse = clickhouse.ClickHouse.embedded(self.data / "clickhouse")
         self._checkpoints = kept.EmbeddedCheckpoints(self.db)
         self.listeners = live.Listeners()
+        self._fetcher = fetch.Fetcher(
+            folders=[folder for folder in (self.watched, self.data / "recordings") if folder is not None],
+            max_size_bytes=configured.recording.max_size_bytes,
+        )
+        self._shadowing = shadowing.Shadowing(
+            configured,
+            self._fetcher,
+            self.store,
+            spool=self.data / "spool",
+            policy_of=configured.policy,
+            observe=self.observe,
+        )
         self.ready = False
 
     @property
@@ -61,6 +67,7 @@ class LocalService:
     async def start(self) -> None:
         """Load the model, and make due again what an earlier process left open."""
         await self.backend.start()
+        await self._shadowing.start()
         recovered = await self.intake.recover()
         if recovered:
             self.observe.add(metrics.RETRIES, recovered, reason="recovered")
@@ -84,6 +91,7 @@ class LocalService:
                     group.create_task(self._source(self.watched).run(stopping), name="folder")
         finally:
             self.ready = False
+            await self._shadowing.close()
             await self.backend.close()
 
     async def check_stores(self) -> None:
@@ -99,16 +107,13 @@ class LocalService:
     def _job(self) -> job.Job:
         recognizer = recognition.Recognizer(
             self.backend,
-            fetch.Fetcher(
-                folders=[folder for folder in (self.watched, self.data / "recordings") if folder is not None],
-                max_size_bytes=self.settings.recording.max_size_bytes,
-            ),
+            self._fetcher,
             self.settings,
             spool=self.data / "spool",
             egress_host=backends.egress_host(self.settings.speech),
             observe=self.observe,
             listeners=self.listeners,
-            now=utc_now,
+            now=clock.utc_now,
         )
 
         async def transcribe(taken: delivery.Delivery) -> transcript.Transcript:
@@ -123,7 +128,8 @@ class LocalService:
             self.intake,
             transcribe,
             max_strikes=self.settings.intake.max_strikes,
-            now=utc_now,
+            on_published=self._shadowing.consider,
+            now=clock.utc_now,
         )
 
     def _source(self, watched: pathlib.Path) -> folder.FolderSource:

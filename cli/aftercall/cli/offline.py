@@ -8,7 +8,7 @@ import pathlib
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 
-from aftercall.cli import local
+from aftercall.cli import clock
 from aftercall.consumers import checkpoints, recognition
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import fetch
@@ -69,7 +69,7 @@ async def open_offline(
                 configured.model_copy(update={"tenants": tuple(allowed)}),
                 spool=pathlib.Path(spool),
                 egress_host=host,
-                now=local.utc_now,
+                now=clock.utc_now,
             )
             yield Offline(recognizer, configured.intake.max_open_calls)
     finally:

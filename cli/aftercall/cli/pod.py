@@ -14,7 +14,7 @@ import tempfile
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.cli import gauges, local, speech
+from aftercall.cli import clock, gauges, shadowing, speech
 from aftercall.consumers import attempt, broker, egress, job, observer, recognition, saved, tenants, worker
 from aftercall.consumers.intake import backlog, claimed, delivery, entrance, sources
 from aftercall.consumers.intake import kafka as polling
@@ -121,7 +121,15 @@ class Pod:
             egress_host=backends.egress_host(configured.speech),
             policy_of=self.tenants.policy,
             observe=self.observe,
-            now=local.utc_now,
+            now=clock.utc_now,
+        )
+        self._shadowing = shadowing.Shadowing(
+            configured,
+            self.fetcher,
+            self.store,
+            spool=spool,
+            policy_of=self.tenants.policy,
+            observe=self.observe,
         )
 
     async def start(self) -> None:
@@ -129,6 +137,7 @@ class Pod:
         await objects.check_there(self.settings.store)
         await objects.check_create_only(self.store, key=f"probes/{self.owner}")
         await self.backend.start()
+        await self._shadowing.start()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; then hand back what is open, commit, and leave the group."""
@@ -148,6 +157,7 @@ class Pod:
             watching.cancel()
             await asyncio.to_thread(self.poller.stop)
             await self.producer.close()
+            await self._shadowing.close()
             await self.backend.close()
             if self._web is not None:
                 await self._web.aclose()
@@ -184,10 +194,11 @@ class Pod:
             self.claims,
             transcribe,
             max_strikes=self.settings.intake.max_strikes,
-            now=local.utc_now,
+            on_published=self._shadowing.consider,
+            now=clock.utc_now,
         )
         return attempt.Attempts(
-            jobs.run, self.claims, self.publisher, max_strikes=self.settings.intake.max_strikes, now=local.utc_now
+            jobs.run, self.claims, self.publisher, max_strikes=self.settings.intake.max_strikes, now=clock.utc_now
         )
 
     def _note_conflict(self, decided: outcomes.Outcome) -> None:

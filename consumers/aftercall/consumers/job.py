@@ -53,6 +53,7 @@ class Job:
         transcribe: Callable[[delivery.Delivery], Awaitable[transcript.Transcript]],
         *,
         max_strikes: int,
+        on_published: Callable[[delivery.Delivery, transcript.Transcript], None] = lambda taken, made: None,
         now: Callable[[], datetime.datetime],
     ) -> None:
         self._publisher = publisher
@@ -60,6 +61,7 @@ class Job:
         self._board = board
         self._transcribe = transcribe
         self._max_strikes = max_strikes
+        self._on_published = on_published
         self._now = now
 
     async def run(self, taken: delivery.Delivery) -> End:
@@ -95,9 +97,11 @@ class Job:
             return await self._strike(taken, exc.reason, str(exc))
         await self._board.report(taken.work, reports.Stage.PUBLISHING)
         with tracing.span("publish"):
-            return Ended(
-                await self._publisher.publish_transcript(taken.work, made, attempts=taken.attempts, now=self._now())
+            decided = await self._publisher.publish_transcript(
+                taken.work, made, attempts=taken.attempts, now=self._now()
             )
+        self._on_published(taken, made)
+        return Ended(decided)
 
     async def _give_up_on_bug(self, taken: delivery.Delivery, message: str) -> End:
         try:

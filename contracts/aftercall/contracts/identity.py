@@ -69,6 +69,10 @@ def key_part(value: str) -> str:
     return f"{head}=.{hashlib.sha256(value.encode()).hexdigest()}"
 
 
+COMPARISONS = "comparisons"
+"""The prefix of what a second backend on trial made of recordings, in figures."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Recording:
     """One recording of one tenant, whatever version of it."""

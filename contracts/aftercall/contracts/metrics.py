@@ -50,6 +50,18 @@ CONFLICTS = Metric(
     Kind.COUNTER,
     "Transcripts put in quarantine: another recording was decided under the same identity. Each wants a look.",
 )
+SHADOW_RECORDINGS = Metric(
+    "aftercall_consumer_shadow_recordings_total",
+    Kind.COUNTER,
+    "Recordings of the share that a second backend is tried on: compared, failed, or left out since it was busy.",
+    ("result",),
+)
+SHADOW_WORDS = Metric(
+    "aftercall_consumer_shadow_words_total",
+    Kind.COUNTER,
+    "Words that were compared with a second backend's, and those of them that differ.",
+    ("kind",),
+)
 STAGE_SECONDS = Metric(
     "aftercall_consumer_stage_seconds", Kind.HISTOGRAM, "Wall time of one stage of one job.", ("stage",), _LATENCY_S
 )

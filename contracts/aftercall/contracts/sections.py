@@ -126,6 +126,13 @@ class Speech(Section):
         return value
 
 
+class Shadow(Speech):
+    """A second backend, described as `speech` is, that a share of recordings is tried on; only figures are kept."""
+
+    share: Ratio = 0.0
+    """Share of recordings, 0 to 1; 0: there is no second backend."""
+
+
 class Serving(Section):
     """The speech deployment on Ray Serve, which hosts what `speech` describes."""
 

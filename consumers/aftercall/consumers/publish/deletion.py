@@ -23,7 +23,7 @@ async def delete(
         await store.create(recording.tombstone_key, documents.encode(tombstone))
     calls = await outcome.Reader(store).calls_of(recording) or [recording.recording_id]
     gone = await store.keys(recording.transcripts_prefix)
-    for folder in ("checkpoints", "claims", "quarantine"):
+    for folder in ("checkpoints", "claims", "quarantine", identity.COMPARISONS):
         gone += await store.keys(f"{folder}/{recording.prefix}/")
     for call_id in calls:
         copy = identity.current_copy_key(recording.tenant, call_id)
