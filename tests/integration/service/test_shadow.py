@@ -50,7 +50,8 @@ async def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str,
             "shadow": {"share": share, "model": "other"},
         },
     )
-    async with local.open_service(configured, backend=testing.FakeBackend(lambda window: testing.said(window, " hello"))) as service:
+    first = testing.FakeBackend(lambda window: testing.said(window, " hello"))
+    async with local.open_service(configured, backend=first) as service:
         await service.start()
         stopping = asyncio.Event()
         running = asyncio.create_task(service.run(stopping))
