@@ -58,7 +58,7 @@ class Ingress:
         body = b""
         async for chunk in request.stream():
             body += chunk
-            if len(body) > packing.MAX_BYTES:
+            if len(body) > packing.max_bytes(wire.MAX_PCM_BYTES):
                 return fastapi.Response(status_code=413)
         try:
             head, pcm = packing.unpack(body)

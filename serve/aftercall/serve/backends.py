@@ -55,9 +55,9 @@ def build(
 
 
 def _remote(kind: str, speech: sections.Speech, url: pydantic.AnyUrl) -> windows.SpeechBackend:
-    from aftercall.serve.clients import remote
+    from aftercall.serve.clients import remote, servers
 
-    connect: Callable[[replicas.Address], remote.Channel]
+    connect: Callable[[replicas.Address], servers.Channel]
     if kind == "triton":
         from aftercall.serve.clients import triton
 
@@ -66,13 +66,8 @@ def _remote(kind: str, speech: sections.Speech, url: pydantic.AnyUrl) -> windows
         from aftercall.serve.clients import ray
 
         connect, port = ray.RayChannel, _RAY_PORT
-    return remote.RemoteBackend(
-        str(url.host),
-        url.port or port,
-        connect,
-        max_in_flight=speech.max_windows_in_flight,
-        request_timeout_s=speech.request_timeout_s,
-    )
+    asked = servers.Servers(str(url.host), url.port or port, connect, request_timeout_s=speech.request_timeout_s)
+    return remote.RemoteBackend(asked, max_in_flight=speech.max_windows_in_flight)
 
 
 def _kind(speech: sections.Speech) -> str:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from aftercall.serve import wire
 
+WINDOWS_PATH = "/v1/windows"
+TURNS_PATH = "/v1/turns"
 _LENGTH_BYTES = 4
-MAX_BYTES = _LENGTH_BYTES + wire.MAX_HEAD_BYTES + wire.MAX_PCM_BYTES
+
+
+def max_bytes(max_pcm_bytes: int) -> int:
+    """Return how long a body may be with so many bytes of samples."""
+    return _LENGTH_BYTES + wire.MAX_HEAD_BYTES + max_pcm_bytes
 
 
 def pack(head: bytes, pcm: bytes) -> bytes:

@@ -70,7 +70,7 @@ def read_request(head: bytes, pcm: bytes) -> windows.Window | None:
     Raises `errors.PermanentError` in one sentence for what is no request: a client that is wrong, not a recording.
     """
     if len(head) > MAX_HEAD_BYTES or len(pcm) > MAX_PCM_BYTES:
-        raise _no_request(f"it has {len(head)} and {len(pcm)} bytes; at most {MAX_HEAD_BYTES} and {MAX_PCM_BYTES} do")
+        raise no_request(f"it has {len(head)} and {len(pcm)} bytes; at most {MAX_HEAD_BYTES} and {MAX_PCM_BYTES} do")
     try:
         read = Head.model_validate_json(head)
         if read.ask == "info":
@@ -79,9 +79,9 @@ def read_request(head: bytes, pcm: bytes) -> windows.Window | None:
     except pydantic.ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise _no_request(f"{where}: {first['msg']}" if where else str(first["msg"])) from exc
+        raise no_request(f"{where}: {first['msg']}" if where else str(first["msg"])) from exc
     except ValueError as exc:
-        raise _no_request(str(exc)) from exc
+        raise no_request(str(exc)) from exc
 
 
 def answer(told: windows.WindowResult | windows.BackendInfo | Exception) -> bytes:
@@ -92,7 +92,7 @@ def answer(told: windows.WindowResult | windows.BackendInfo | Exception) -> byte
         case windows.BackendInfo():
             found = Answer(info=told)
         case _:
-            found = Answer(refusal=_refusal(told))
+            found = Answer(refusal=refusal_of(told))
     return found.model_dump_json().encode()
 
 
@@ -105,7 +105,7 @@ def read_answer(data: bytes) -> windows.WindowResult | windows.BackendInfo:
             "the speech server's answer cannot be read", reason=outcomes.Reason.BACKEND_UNAVAILABLE
         ) from exc
     if read.refusal is not None:
-        raise _raised(read.refusal)
+        raise raised_of(read.refusal)
     told = read.result or read.info
     if told is None:
         raise errors.TransientError("the speech server answered nothing", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
@@ -123,7 +123,8 @@ def engine_failure(exc: Exception) -> errors.TransientError:
     return failure
 
 
-def _refusal(exc: Exception) -> Refusal:
+def refusal_of(exc: Exception) -> Refusal:
+    """Return what is told of a failure."""
     match exc:
         case errors.TransientError():
             return Refusal(kind="transient", reason=exc.reason, message=str(exc), retry_after_s=exc.retry_after_s)
@@ -132,10 +133,11 @@ def _refusal(exc: Exception) -> Refusal:
         case errors.PermanentError():
             return Refusal(kind="permanent", reason=exc.reason, message=str(exc))
         case _:
-            return _refusal(engine_failure(exc))
+            return refusal_of(engine_failure(exc))
 
 
-def _raised(refusal: Refusal) -> errors.AftercallError:
+def raised_of(refusal: Refusal) -> errors.AftercallError:
+    """Return what a refusal is raised as, where it was asked."""
     match refusal.kind:
         case "transient":
             return errors.TransientError(refusal.message, reason=refusal.reason, retry_after_s=refusal.retry_after_s)
@@ -145,4 +147,4 @@ def _raised(refusal: Refusal) -> errors.AftercallError:
             return errors.PermanentError(refusal.message, reason=refusal.reason)
 
 
-_no_request = functools.partial(errors.PermanentError, reason=outcomes.Reason.BACKEND_REFUSED)
+no_request = functools.partial(errors.PermanentError, reason=outcomes.Reason.BACKEND_REFUSED)

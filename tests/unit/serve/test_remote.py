@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aftercall.contracts import errors, outcomes, windows
 from aftercall.serve import testing, wire
-from aftercall.serve.clients import remote, replicas
+from aftercall.serve.clients import remote, replicas, servers
 
 DOWN = errors.TransientError("down", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
 
@@ -59,16 +59,16 @@ class Rig:
         self.servers = [Server() for _ in range(n)]
         self.found: list[int] | OSError = list(range(n))
         self.now_s = 0.0
-        self.backend = remote.RemoteBackend(
+        asked = servers.Servers(
             "speech",
             8001,
             lambda address: self.servers[address[1]],
-            max_in_flight=100,
             request_timeout_s=timeout_s,
             clock=lambda: self.now_s,
             luck=lambda: 0.0,
         )
-        monkeypatch.setattr(remote, "_RESOLVE_S", 0.01)
+        self.backend = remote.RemoteBackend(asked, max_in_flight=100)
+        monkeypatch.setattr(servers, "_RESOLVE_S", 0.01)
         monkeypatch.setattr(remote, "_ASK_AGAIN_S", 0.01)
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve)
 

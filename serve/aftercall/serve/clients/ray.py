@@ -8,15 +8,15 @@ from aftercall.contracts import errors, outcomes
 from aftercall.serve import packing
 from aftercall.serve.clients import replicas
 
-_PATH = "/v1/windows"
 _PASSING = frozenset({404, 408, 425})
 """Beside every 5xx: 404 is an application that is being deployed."""
 
 
 class RayChannel:
-    """Implements `remote.Channel`."""
+    """Implements `servers.Channel`."""
 
-    def __init__(self, address: replicas.Address) -> None:
+    def __init__(self, address: replicas.Address, *, path: str = packing.WINDOWS_PATH) -> None:
+        self._path = path
         host, port = address
         named = f"[{host}]" if ":" in host else host
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
@@ -26,9 +26,9 @@ class RayChannel:
         )
 
     async def ask(self, head: bytes, pcm: bytes, *, timeout_s: float) -> bytes:
-        """Ask for one window; see `remote.Channel`."""
+        """Ask once; see `servers.Channel`."""
         try:
-            answer = await self._client.post(_PATH, content=packing.pack(head, pcm), timeout=timeout_s)
+            answer = await self._client.post(self._path, content=packing.pack(head, pcm), timeout=timeout_s)
         except httpx2.HTTPError as exc:
             raise _passing(f"Ray cannot be reached ({type(exc).__name__})") from exc
         if answer.status_code == 200:

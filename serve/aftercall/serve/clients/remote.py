@@ -1,67 +1,25 @@
-"""A speech backend on servers of ours, whichever transport leads to them; implements `windows.SpeechBackend`.
-
-Retries are `patient`'s. A window that is withdrawn or late is forgotten here, so that its answer goes nowhere.
-"""
+"""A speech backend on servers of ours; implements `windows.SpeechBackend`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import socket
-import time
-from collections.abc import Callable
-from typing import Protocol
 
 from aftercall.contracts import errors, outcomes, windows
 from aftercall.serve import wire
-from aftercall.serve.clients import replicas
+from aftercall.serve.clients import servers
 
 log = logging.getLogger(__name__)
 
-_RESOLVE_S = 2.0
 _ASK_AGAIN_S = 1.0
 
 
-class Channel(Protocol):
-    """A connection to one server."""
-
-    async def ask(self, head: bytes, pcm: bytes, *, timeout_s: float) -> bytes:
-        """Return its answer (see `wire`); raise `errors.TransientError` when none comes in time or the server is full.
-
-        Cancelling withdraws the request where the transport can.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Disconnect."""
-        ...
-
-
 class RemoteBackend:
-    """Asks the servers behind `host`. `connect` makes a channel to one address, and does not wait for it."""
+    """Asks the servers for windows, at most `max_in_flight` at a time."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        connect: Callable[[replicas.Address], Channel],
-        *,
-        max_in_flight: int,
-        request_timeout_s: float,
-        clock: Callable[[], float] = time.monotonic,
-        luck: Callable[[], float] = random.random,
-    ) -> None:
-        self._host = host
-        self._port = port
-        self._connect = connect
-        self._timeout_s = request_timeout_s
-        self._clock = clock
-        self._luck = luck
+    def __init__(self, asked: servers.Servers, *, max_in_flight: int) -> None:
+        self._servers = asked
         self._room = asyncio.Semaphore(max_in_flight)
-        self._replicas: dict[replicas.Address, replicas.Replica[Channel]] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._watching: asyncio.Task[None] | None = None
         self._info: windows.BackendInfo | None = None
 
     @property
@@ -73,15 +31,14 @@ class RemoteBackend:
 
     async def start(self) -> None:
         """Return once a server has said what it is; wait for one for as long as it takes."""
-        await self._look()
-        self._watching = asyncio.create_task(self._watch(), name="speech replicas")
+        await self._servers.open()
         while self._info is None:
             try:
                 told = await self._ask(wire.INFO_HEAD, wire.INFO_PCM)
                 if isinstance(told, windows.BackendInfo):
                     self._info = told
             except errors.TransientError as exc:
-                log.warning("no speech server answers yet", extra={"server": self._host, "error": str(exc)})
+                log.warning("no speech server answers yet", extra={"server": self._servers.host, "error": str(exc)})
                 await asyncio.sleep(_ASK_AGAIN_S)
 
     async def transcribe(self, window: windows.Window) -> windows.WindowResult:
@@ -96,66 +53,7 @@ class RemoteBackend:
 
     async def close(self) -> None:
         """Disconnect from every server, once it has answered."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        for replica in self._replicas.values():
-            self._let_go(replica)
-        self._replicas.clear()
-        await asyncio.gather(*self._leaving)
+        await self._servers.close()
 
     async def _ask(self, head: bytes, pcm: bytes) -> windows.WindowResult | windows.BackendInfo:
-        replica = replicas.choose(self._replicas.values(), now_s=self._clock(), luck=self._luck())
-        if replica is None:
-            raise errors.TransientError(
-                f"no speech server behind {self._host}", reason=outcomes.Reason.BACKEND_UNAVAILABLE
-            )
-        replica.n_asked += 1
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                data = await replica.channel.ask(head, pcm, timeout_s=self._timeout_s)
-        except TimeoutError as exc:
-            replica.failed(self._clock())
-            raise errors.TransientError(
-                f"no answer within {self._timeout_s:.0f} s", reason=outcomes.Reason.BACKEND_UNAVAILABLE
-            ) from exc
-        except errors.TransientError as exc:
-            if exc.reason is not outcomes.Reason.BACKEND_BUSY:
-                replica.failed(self._clock())
-            raise
-        finally:
-            replica.n_asked -= 1
-            if replica.is_gone:
-                self._let_go(replica)
-        replica.answered()
-        return wire.read_answer(data)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_RESOLVE_S)
-            await self._look()
-
-    async def _look(self) -> None:
-        """Find out which servers there are now."""
-        try:
-            told = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except OSError as exc:
-            # What is known stays: a name server that is away takes nobody's pods away.
-            log.warning("name not resolved", extra={"server": self._host, "error": type(exc).__name__})
-        else:
-            self._take([(str(one[4][0]), int(one[4][1])) for one in told])
-
-    def _take(self, found: list[replicas.Address]) -> None:
-        new, gone = replicas.difference(self._replicas, found)
-        for address in new:
-            self._replicas[address] = replicas.Replica(address, self._connect(address))
-        for address in gone:
-            self._let_go(self._replicas.pop(address))
-
-    def _let_go(self, replica: replicas.Replica[Channel]) -> None:
-        """Ask it nothing more; disconnect once it has answered what it was asked."""
-        replica.is_gone = True
-        if not replica.n_asked:
-            task = asyncio.create_task(replica.channel.close())
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+        return wire.read_answer(await self._servers.ask(head, pcm))

@@ -12,7 +12,6 @@ from aftercall.serve.clients import replicas
 if typing.TYPE_CHECKING:
     import tritonclient.grpc.aio
 
-_MODEL = "speech"
 _FULL = "Exceeds maximum queue size"
 _BUSY_S = 0.1
 """Triton says nothing of when to come again."""
@@ -21,12 +20,13 @@ _PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED
 
 
 class TritonChannel:
-    """Implements `remote.Channel`."""
+    """Implements `servers.Channel`."""
 
-    def __init__(self, address: replicas.Address) -> None:
+    def __init__(self, address: replicas.Address, *, model: str = "speech") -> None:
         from tritonclient import grpc
         from tritonclient.grpc import aio
 
+        self._model = model
         host, port = address
         named = f"[{host}]" if ":" in host else host
         self._client: tritonclient.grpc.aio.InferenceServerClient = aio.InferenceServerClient(
@@ -38,7 +38,7 @@ class TritonChannel:
         )
 
     async def ask(self, head: bytes, pcm: bytes, *, timeout_s: float) -> bytes:
-        """Ask for one window; see `remote.Channel`."""
+        """Ask once; see `servers.Channel`."""
         from tritonclient import utils
         from tritonclient.grpc import aio
 
@@ -47,7 +47,7 @@ class TritonChannel:
         asked[0].set_data_from_numpy(np.array([[head]], dtype=np.object_))
         asked[1].set_data_from_numpy(samples)
         try:
-            told = await self._client.infer(_MODEL, list(asked), client_timeout=timeout_s)
+            told = await self._client.infer(self._model, list(asked), client_timeout=timeout_s)
         except utils.InferenceServerException as exc:
             raise _translate(exc) from exc
         answer = told.as_numpy("ANSWER")
