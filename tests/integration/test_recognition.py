@@ -13,7 +13,7 @@ import pytest
 from aftercall.consumers import checkpoints, recognition
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import errors, identity, outcomes, reports, settings, transcript, windows
+from aftercall.contracts import diarization, errors, identity, outcomes, reports, settings, transcript, windows
 from aftercall.serve import testing
 
 PLAIN = material.SAMPLES / "recordings" / "acme" / "plain.flac"
@@ -27,6 +27,8 @@ def run(
     language: str | None = None,
     egress_host: str | None = None,
     vocabulary: tuple[str, ...] = (),
+    diarizer: diarization.Diarizer | None = None,
+    speakers: int | None = None,
     **overrides: object,
 ) -> tuple[transcript.Transcript, list[tuple[str, float | None]]]:
     """Transcribe a file; return its transcript and what was reported on the way."""
@@ -43,9 +45,11 @@ def run(
             configured,
             spool=tmp_path,
             egress_host=egress_host,
+            diarizer=diarizer,
             now=lambda: doubles.NOW,
         )
         event = doubles.event(recording_uri=path.as_uri(), language=language, version="etag", vocabulary=vocabulary)
+        event = event.model_copy(update={"min_speakers": speakers, "max_speakers": speakers})
         taken = delivery.Delivery(identity.Work(event.recording, "etag", 1), event, 1, 0, 0.0)
         return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), report)
 
@@ -188,3 +192,89 @@ def test_few_windows_in_flight_are_enough(tmp_path: pathlib.Path) -> None:
     many, _ = run(testing.FakeBackend(), tmp_path)
 
     assert one.segments == many.segments
+
+
+class Halves:
+    """A diarizer that gives the first ten seconds to one speaker and the rest to another, or fails."""
+
+    info = diarization.DiarizerInfo("fake", "halves", "1")
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.asked: list[diarization.Conversation] = []
+
+    async def start(self) -> None:
+        """Start at once."""
+
+    async def diarize(self, conversation: diarization.Conversation) -> tuple[diarization.Turn, ...]:
+        """Answer by the clock."""
+        self.asked.append(conversation)
+        if self.failure is not None:
+            raise self.failure
+        return (diarization.Turn(5, 0.0, 10.0), diarization.Turn(2, 10.0, 60.0))
+
+    async def close(self) -> None:
+        """Close at once."""
+
+
+def talkative() -> testing.FakeBackend:
+    """Return a backend that hears a word a second, each another, so that none looks like a loop."""
+
+    def script(window: windows.Window) -> windows.WindowResult:
+        mark = testing.fingerprint(window)
+        return testing.said(window, " ".join(f"{mark[at % 12 :]}{at}" for at in range(int(window.duration_s))))
+
+    return testing.FakeBackend(script)
+
+
+@pytest.fixture
+def mono(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Twenty-five seconds of a call in one channel."""
+    path = tmp_path / "calls" / "mono.wav"
+    path.parent.mkdir()
+    mixed = material.load(material.CALLS / "call-1.opus").astype("int32").sum(axis=0)[: 25 * 16_000] // 2
+    path.write_bytes(material.wav(mixed.astype("int16"), 16_000))
+    return path
+
+
+def test_speakers_of_one_channel_are_told_apart(mono: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The diarizer is given every sample as it was decoded, and what is known of the speakers' number."""
+    diarizer = Halves()
+    (tmp_path / "spool").mkdir()
+
+    made, _ = run(talkative(), tmp_path / "spool", path=mono, diarizer=diarizer, speakers=2)
+
+    assert [(25 * 16_000 * 2, 2, 2)] == [(len(one.pcm), one.min_speakers, one.max_speakers) for one in diarizer.asked]
+    assert (mono.read_bytes()[44:]) == diarizer.asked[0].pcm
+    assert ["S1", "S2"] == [speaker.id for speaker in made.speakers]
+    for segment in made.segments:
+        assert segment.speaker == ("S1" if (segment.start_s + segment.end_s) / 2 < 10 else "S2")
+    assert made.diarizer is not None
+    assert "halves" == made.diarizer.pipeline
+    assert "diarize" in made.timings_s
+    assert [] == list((tmp_path / "spool").iterdir())
+
+
+def test_channels_are_never_diarized(tmp_path: pathlib.Path) -> None:
+    """A channel is a speaker."""
+    diarizer = Halves()
+
+    made, _ = run(testing.FakeBackend(), tmp_path, diarizer=diarizer)
+
+    assert not diarizer.asked
+    assert made.diarizer is None
+
+
+def test_what_cannot_be_told_apart_is_flagged(mono: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Too long, or refused for good: one speaker, and a flag. What may pass is tried again later."""
+    (tmp_path / "spool").mkdir()
+    no = errors.PermanentError("no", reason=outcomes.Reason.BACKEND_REFUSED)
+    for diarizer, more in ((Halves(no), {}), (Halves(), {"diarization": {"max_duration_s": 10}})):
+        made, _ = run(talkative(), tmp_path / "spool", path=mono, diarizer=diarizer, **more)
+        assert [transcript.Flag.NO_SPEAKERS] == list(made.flags)
+        assert 1 == len(made.speakers)
+        assert made.segments
+
+    busy = errors.TransientError("later", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
+    with pytest.raises(errors.TransientError):
+        run(talkative(), tmp_path / "spool", path=mono, diarizer=Halves(busy))

@@ -8,12 +8,18 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from peers import broker, s3, tritonserver
+from peers import broker, diarization, s3, tritonserver
 
 
 def main() -> None:
     """Build what is missing, and say how long it took."""
-    for name, build in (("broker", broker.build), ("s3", s3.build), ("tritonserver", tritonserver.build)):
+    peers = {
+        "broker": broker.build,
+        "s3": s3.build,
+        "tritonserver": tritonserver.build,
+        "diarization": diarization.build,
+    }
+    for name, build in peers.items():
         started = time.monotonic()
         print(f"{name}: {build()} ({time.monotonic() - started:.0f} s)", flush=True)
 

@@ -1,7 +1,11 @@
-"""Run the application on a Ray of this process, on loopback alone, until SIGTERM: `python ray_host.py PORT CPUS`."""
+"""Run the application on a Ray of this process, on loopback alone, until SIGTERM: `python ray_host.py PORT CPUS`.
+
+Replicas find the packages in the folder that `EXTRA_PACKAGES` names, after everything else.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -12,6 +16,11 @@ from ray import serve
 from aftercall.serve import app
 
 
+def _find_packages() -> None:
+    if "EXTRA_PACKAGES" in os.environ:
+        sys.path.append(os.environ["EXTRA_PACKAGES"])
+
+
 def main(port: int, cpus: int) -> None:
     """Serve, say that it is ready, and wait."""
     ray.init(
@@ -20,6 +29,7 @@ def main(port: int, cpus: int) -> None:
         object_store_memory=128 * 2**20,
         _node_ip_address="127.0.0.1",
         log_to_driver=False,
+        runtime_env={"worker_process_setup_hook": _find_packages},
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 60})
     serve.run(app.app)

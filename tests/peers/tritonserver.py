@@ -7,6 +7,7 @@ import pathlib
 import sys
 import sysconfig
 import urllib.request
+from collections.abc import Sequence
 
 from peers import cache, process
 
@@ -19,9 +20,9 @@ def build() -> pathlib.Path:
     return cache.build("tritonserver", ["sh", "build.sh", "{python}", "{out}", _VERSION], needs=())
 
 
-def _lead(model: pathlib.Path, packages: pathlib.Path) -> None:
+def _lead(model: pathlib.Path, packages: Sequence[pathlib.Path]) -> None:
     """Lead a model to the packages: the stub's Python looks at no environment and no virtual one."""
-    paths = [*(str(_ROOT / part) for part in ("contracts", "serve")), str(packages)]
+    paths = [*(str(_ROOT / part) for part in ("contracts", "serve")), *map(str, packages)]
     docstring, rest = model.read_text(encoding="utf-8").split("from __future__ import annotations\n")
     lead = f"from __future__ import annotations\n\nimport sys\n\nsys.path[:0] = {paths!r}\n"
     model.write_text(docstring + lead + rest, encoding="utf-8")
@@ -30,7 +31,14 @@ def _lead(model: pathlib.Path, packages: pathlib.Path) -> None:
 class Triton(process.Server):
     """A server of the models below `repository`, in `folder`, which are of this checkout."""
 
-    def __init__(self, folder: pathlib.Path, repository: pathlib.Path, *, ready_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        repository: pathlib.Path,
+        *,
+        packages: Sequence[pathlib.Path] = (),
+        ready_s: float = 60.0,
+    ) -> None:
         unpacked = build()
         self.http, self.grpc, self.metrics = (process.free_port() for _ in range(3))
         self.url = f"grpc://127.0.0.1:{self.grpc}"
@@ -41,7 +49,7 @@ class Triton(process.Server):
         for file in (*(carried / "backends" / "python").iterdir(), stub):
             (backend / file.name).symlink_to(file)
         for model in repository.glob("*/1/model.py"):
-            _lead(model, unpacked / "site")
+            _lead(model, [unpacked / "site", *packages])
         server = carried / "bin" / "tritonserver"
         libraries = [str(unpacked / "nvidia_pytriton.libs"), str(sysconfig.get_config_var("LIBDIR"))]
         super().__init__(

@@ -87,7 +87,7 @@ async def _one(hears: offline.Offline, row: reference.Row) -> totals.Result:
     made: transcript.Transcript | None = None
     failure = None
     try:
-        made = await hears.transcribe(row.audio, tenant=row.tenant, call_id=row.call_id, language=row.language)
+        made = await hears.transcribe(row.audio, **row.model_dump(exclude={"audio", "reference", "slices"}))
     except errors.AftercallError as exc:
         failure = errors.sentence(exc)
         typer.echo(f"aftercall: {row.tenant}/{row.call_id}: {failure}", err=True)

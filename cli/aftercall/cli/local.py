@@ -35,6 +35,7 @@ class LocalService:
         self.data = configured.data.dir.resolve()
         self.observe = observer.PrometheusObserver()
         self.backend = backend or speech.backend_of(configured.speech, self.observe)
+        self._diarizer = backends.build_diarizer(configured.diarization)
         self.db = database.Database(self.data / database.FILE_NAME)
         self.intake = embedded.EmbeddedIntake(self.db, now=time.time)
         self.topic = topic.EmbeddedTopic(self.db)
@@ -67,6 +68,8 @@ class LocalService:
     async def start(self) -> None:
         """Load the model, and make due again what an earlier process left open."""
         await self.backend.start()
+        if self._diarizer is not None:
+            await self._diarizer.start()
         await self._shadowing.start()
         recovered = await self.intake.recover()
         if recovered:
@@ -92,6 +95,8 @@ class LocalService:
         finally:
             self.ready = False
             await self._shadowing.close()
+            if self._diarizer is not None:
+                await self._diarizer.close()
             await self.backend.close()
 
     async def check_stores(self) -> None:
@@ -113,6 +118,7 @@ class LocalService:
             egress_host=backends.egress_host(self.settings.speech),
             observe=self.observe,
             listeners=self.listeners,
+            diarizer=self._diarizer,
             now=clock.utc_now,
         )
 

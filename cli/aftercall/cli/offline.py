@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import pathlib
 import tempfile
+import typing
 from collections.abc import AsyncIterator, Sequence
 
 from aftercall.cli import clock
@@ -25,16 +26,14 @@ class Offline:
         self._room = asyncio.Semaphore(max_open_calls)
 
     async def transcribe(
-        self, file: pathlib.Path, *, tenant: str, call_id: str, language: str | None = None
+        self, file: pathlib.Path, *, tenant: str, call_id: str, **known: typing.Any
     ) -> transcript.Transcript:
-        """Make the transcript of one file; raises the error families of `contracts.errors`."""
+        """Make the transcript of one file; `known` are other fields of an event, such as `language`.
+
+        Raises the error families of `contracts.errors`.
+        """
         event = events.RecordingReady(
-            tenant=tenant,
-            call_id=call_id,
-            recording_id=call_id,
-            recording_uri=file.as_uri(),
-            version="file",
-            language=language,
+            tenant=tenant, call_id=call_id, recording_id=call_id, recording_uri=file.as_uri(), version="file", **known
         )
         work = identity.Work(event.recording, "file", 1)
         taken = delivery.Delivery(work, event, attempts=1, strikes=0, queued_at=0.0)
@@ -56,9 +55,11 @@ async def open_offline(
         known.get(tenant, TenantPolicy(name=tenant)).model_copy(update={"egress_hosts": (host,) if host else ()})
         for tenant in sorted(set(tenants))
     ]
-    backend = backends.build(configured.speech)
+    backend, diarizer = backends.build(configured.speech), backends.build_diarizer(configured.diarization)
     await backend.start()
     try:
+        if diarizer is not None:
+            await diarizer.start()
         with tempfile.TemporaryDirectory(prefix="aftercall-") as spool:
             recognizer = recognition.Recognizer(
                 backend,
@@ -69,11 +70,14 @@ async def open_offline(
                 configured.model_copy(update={"tenants": tuple(allowed)}),
                 spool=pathlib.Path(spool),
                 egress_host=host,
+                diarizer=diarizer,
                 now=clock.utc_now,
             )
             yield Offline(recognizer, configured.intake.max_open_calls)
     finally:
         await backend.close()
+        if diarizer is not None:
+            await diarizer.close()
 
 
 async def _unreported(_: reports.Stage, __: float | None, ___: float | None) -> None:

@@ -52,6 +52,7 @@ class Pod:
         self._make = make
         self.observe = observer.PrometheusObserver()
         self.backend = backend or speech.backend_of(configured.speech, self.observe)
+        self._diarizer = backends.build_diarizer(configured.diarization)
         self.store = objects.ObjectStore.ours(configured.store)
         # Different after every start: a claim of this pod's last life is another's.
         self.owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
@@ -121,6 +122,7 @@ class Pod:
             egress_host=backends.egress_host(configured.speech),
             policy_of=self.tenants.policy,
             observe=self.observe,
+            diarizer=self._diarizer,
             now=clock.utc_now,
         )
         self._shadowing = shadowing.Shadowing(
@@ -137,6 +139,8 @@ class Pod:
         await objects.check_there(self.settings.store)
         await objects.check_create_only(self.store, key=f"probes/{self.owner}")
         await self.backend.start()
+        if self._diarizer is not None:
+            await self._diarizer.start()
         await self._shadowing.start()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -158,6 +162,8 @@ class Pod:
             await asyncio.to_thread(self.poller.stop)
             await self.producer.close()
             await self._shadowing.close()
+            if self._diarizer is not None:
+                await self._diarizer.close()
             await self.backend.close()
             if self._web is not None:
                 await self._web.aclose()

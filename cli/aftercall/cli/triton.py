@@ -21,7 +21,12 @@ def _root() -> None:
 @app.command()
 def render(
     folder: Annotated[pathlib.Path, typer.Argument(file_okay=False, help="Folder of the model repository.")],
-    model: Annotated[str, typer.Option("--model", help="A name that faster-whisper knows, or a path on the server.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="A name that faster-whisper knows, or a path on the server.")
+    ] = None,
+    engine: Annotated[
+        Literal["ctranslate2", "tensorrt_llm"], typer.Option("--engine", help="What hears; TensorRT-LLM wants a GPU.")
+    ] = "ctranslate2",
     device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the engine runs.")] = "cuda",
     precision: Annotated[
         str, typer.Option("--precision", help="CTranslate2 compute type; auto: int8 on a CPU, int8_float16 on a GPU.")
@@ -34,13 +39,23 @@ def render(
     max_queue: Annotated[
         int, typer.Option("--max-queue", min=1, help="Windows that wait; who comes beyond is refused, and comes again.")
     ] = _DEFAULT.max_queue_windows,
+    diarization: Annotated[
+        str | None, typer.Option("--diarization", help="A pyannote pipeline: a folder on the server, or a hub name.")
+    ] = None,
 ) -> None:
-    """Write a model repository for one model, device and precision.
+    """Write a model repository for one model, device and precision; for a diarization pipeline; or for both.
 
     Example: aftercall triton render ./models --model large-v3-turbo --precision int8_float16
     """
+    if model is None and diarization is None:
+        raise typer.BadParameter("name a --model, a --diarization pipeline, or both")
+    if diarization is not None:
+        typer.echo(triton_repository.write(triton_repository.Diarization(diarization, device=device), folder))
+    if model is None:
+        return
     speech = triton_repository.Speech(
         model=model,
+        engine=engine,
         device=device,
         precision=precision,
         threads=threads,

@@ -9,12 +9,12 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import checkpoints, hearing, live, observer, stopwatch, tracing, vocabulary
+from aftercall.consumers import checkpoints, hearing, live, observer, speaking, stopwatch, tracing, vocabulary
 from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
 from aftercall.consumers.transcript import document, heard, quality
-from aftercall.contracts import errors, metrics, outcomes, reports, settings, tenants, transcript, windows
+from aftercall.contracts import diarization, errors, metrics, outcomes, reports, settings, tenants, transcript, windows
 
 Report = Callable[[reports.Stage, float | None, float | None], Awaitable[None]]
 """Takes the stage, how far along it is (0 to 1) and the audio-seconds, each as far as known."""
@@ -34,6 +34,7 @@ class Recognizer:
         policy_of: Callable[[str], tenants.TenantPolicy] | None = None,
         observe: observer.Observer | None = None,
         listeners: live.Listeners | None = None,
+        diarizer: diarization.Diarizer | None = None,
         now: Callable[[], datetime.datetime],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -45,6 +46,7 @@ class Recognizer:
         self._policy_of = policy_of or configured.policy
         self._observe = observe or observer.Unobserved()
         self._listeners = listeners or live.Listeners()
+        self._speakers = speaking.Speaking(diarizer, max_duration_s=configured.diarization.max_duration_s)
         self._now = now
         self._clock = clock
         self._room = rooms.Room(configured.speech.max_windows_in_flight, lambda tenant: self._policy_of(tenant).weight)
@@ -89,7 +91,8 @@ class Recognizer:
                     temperatures=self._settings.speech.temperatures,
                     on_retry=lambda flag: self._observe.add(metrics.WINDOWS_RETRIED, flag=str(flag)),
                 )
-                cutter = cutting.Cutter(decoding)
+                copy = self._speakers.copy_of(decoding, pathlib.Path(folder) / "samples")
+                cutter = cutting.Cutter(copy or decoding)
                 speech = self._settings.speech
                 options = windows.Options(
                     language=language,
@@ -100,6 +103,10 @@ class Recognizer:
                 )
                 found = await self._hear_all(cutter, decoding.facts, hear, taken, options, report, watch)
                 facts, trailer = decoding.facts, decoding.trailer
+            spoken = None
+            if copy is not None and any(window.result.text.strip() for window in found):
+                with watch.stage("diarize"), tracing.span("diarize"):
+                    spoken = await self._speakers.tell_apart(copy, taken.event)
         summary = cutter.summary
         await report(reports.Stage.ASSEMBLING, None, summary.duration_s * facts.channels)
         with watch.stage("assemble"), tracing.span("assemble"):
@@ -117,6 +124,7 @@ class Recognizer:
                     vocabulary=terms,
                     requested_language=language,
                     timings_s=watch.spent_s | {"decode_cpu": trailer.cpu_s},
+                    spoken=spoken,
                 ),
                 now=self._now(),
             )

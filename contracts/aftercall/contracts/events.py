@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from aftercall.contracts import documents, errors, identity, outcomes, windows
+from aftercall.contracts import diarization, documents, errors, identity, outcomes, windows
 
 RECORDING_READY = "io.aftercall.recording.ready.v1"
 TRANSCRIPT_READY = "io.aftercall.transcript.ready.v1"
@@ -45,6 +45,9 @@ OneLine = Annotated[str, pydantic.Field(min_length=1, max_length=100, pattern=r"
 """Text that cannot begin a line of its own in a transcript."""
 
 
+Speakers = Annotated[int, pydantic.Field(ge=1, le=diarization.MAX_SPEAKERS)]
+
+
 class Channel(pydantic.BaseModel):
     """One channel of a recording and who speaks on it."""
 
@@ -60,6 +63,7 @@ class RecordingReady(pydantic.BaseModel):
 
     Where only one of `call_id` and `recording_id` is given, they are equal. `version` is the object's ETag or
     version id, or a digest of its content. `duration_s` is what the source believes; it is corrected on decoding.
+    `min_speakers` and `max_speakers` are what the source knows of a recording of one channel, equal where it is sure.
     `task` is `translate` for a transcript in English, whatever is spoken, where the model can.
     `model` is the one that must hear it, where that is not left to whoever takes it; `replay_of` is the generation
     that a replay stands beside.
@@ -78,6 +82,8 @@ class RecordingReady(pydantic.BaseModel):
     task: windows.Task = windows.Task.TRANSCRIBE
     duration_s: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None = None
     vocabulary: tuple[str, ...] = ()
+    min_speakers: Speakers | None = None
+    max_speakers: Speakers | None = None
     priority: Annotated[int, pydantic.Field(ge=0, le=9)] | None = None
     deadline: pydantic.AwareDatetime | None = None
     started_at: pydantic.AwareDatetime | None = None
@@ -100,6 +106,8 @@ class RecordingReady(pydantic.BaseModel):
         indexes = [channel.index for channel in self.channels]
         if len(indexes) != len(set(indexes)):
             raise ValueError("channels names an index twice")
+        if self.min_speakers is not None and self.max_speakers is not None and self.min_speakers > self.max_speakers:
+            raise ValueError("min_speakers is more than max_speakers")
         return self
 
     @property

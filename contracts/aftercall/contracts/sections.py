@@ -85,6 +85,9 @@ class Speech(Section):
     lists its host."""
     api_key: pydantic.SecretStr | None = None
     """Bearer token for `url`."""
+    engine: Literal["ctranslate2", "tensorrt_llm"] = "ctranslate2"
+    """What hears in this process, or in a replica of the Ray deployment. TensorRT-LLM wants a GPU, and `model` to be a
+    folder as Hugging Face lays a Whisper out; it has no word times, vocabulary and beams."""
     model: str | None = None
     """A name that faster-whisper knows, or a path; none: `base` on a CPU, `large-v3-turbo` on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -131,6 +134,35 @@ class Shadow(Speech):
 
     share: Ratio = 0.0
     """Share of recordings, 0 to 1; 0: there is no second backend."""
+
+
+class Diarization(Section):
+    """Who speaks when on recordings of one channel. Without a pipeline and a url such a recording has one speaker."""
+
+    backend: Literal["auto", "inprocess", "triton", "ray"] = "auto"
+    """As `speech.backend`: `auto` goes by the url; none is `inprocess`, `grpc:` is `triton`, `http:` is `ray`."""
+    url: SpeechUrl | None = None
+    """The Triton servers (`grpc://name:8001`) or Ray Serve's proxies (`http://name:8000`) behind a name."""
+    pipeline: str | None = None
+    """A pyannote pipeline: a folder, or a name on the hub such as `pyannote/speaker-diarization-community-1`."""
+    token: pydantic.SecretStr | None = None
+    """Token of a hub account that was let in to a gated pipeline."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the pipeline runs."""
+    batch_size: Annotated[int, pydantic.Field(ge=1, le=1024)] = 32
+    """Chunks, and voices, that its models take at once."""
+    max_in_flight: Annotated[int, pydantic.Field(ge=1, le=64)] = 2
+    """Recordings that are with the diarizer at a time, whole: an hour has 115 MB."""
+    max_duration_s: Annotated[float, pydantic.Field(gt=0, le=4 * 3600)] = 4 * 3600.0
+    """Seconds of a recording beyond which it is left with one speaker, and flagged."""
+    request_timeout_s: PositiveSeconds = 1800.0
+    """Seconds for one recording."""
+    replicas: Annotated[int, pydantic.Field(ge=1, le=1000)] = 1
+    """Pipelines of the Ray deployment, each with its own copy of the models."""
+    cpus: Annotated[float, pydantic.Field(ge=0, le=256)] = 1
+    """CPUs that Ray sets aside for each."""
+    gpus: Annotated[float, pydantic.Field(ge=0, le=8)] = 0
+    """GPUs, or a share of one, that Ray sets aside for each."""
 
 
 class Serving(Section):

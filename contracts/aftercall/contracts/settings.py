@@ -40,6 +40,7 @@ class Settings(sections.Section):
     intake: sections.Intake = sections.Intake()
     recording: sections.Recording = sections.Recording()
     speech: sections.Speech = sections.Speech()
+    diarization: sections.Diarization = sections.Diarization()
     shadow: sections.Shadow = sections.Shadow()
     serving: sections.Serving = sections.Serving()
     kafka: services.Kafka = services.Kafka()

@@ -34,6 +34,8 @@ class Flag(enum.StrEnum):
     """The other channel's words, heard again more quietly on this one."""
     NO_WORD_TIMES = "no_word_times"
     """The backend has no word times; they are spread over the window."""
+    NO_SPEAKERS = "no_speakers"
+    """A recording of one channel whose speakers could not be told apart: all of it has one."""
     TRUNCATED = "truncated"
     """The recording ended before its container said it would, or was damaged from some point on."""
     LOW_COVERAGE = "low_coverage"
@@ -140,6 +142,14 @@ class Model(Frozen):
     options: dict[str, Any]
 
 
+class Diarizer(Frozen):
+    """Which pipeline told the speakers of a recording of one channel apart."""
+
+    backend: str
+    pipeline: str
+    revision: str
+
+
 class Coverage(Frozen):
     """How much of the speech that was found became published words; `ratio` is None without speech."""
 
@@ -173,6 +183,7 @@ class Transcript(Frozen):
     language_source: Literal["requested", "detected", "none"]
     audio: Audio
     model: Model
+    diarizer: Diarizer | None = None
     channels: tuple[ChannelFacts, ...]
     speakers: tuple[Speaker, ...]
     segments: tuple[Segment, ...]

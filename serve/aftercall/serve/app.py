@@ -18,7 +18,7 @@ from ray import serve
 from ray.serve import exceptions, handle
 
 from aftercall.contracts import errors, sections, settings, windows
-from aftercall.serve import backends, packing, wire
+from aftercall.serve import backends, packing, turns, wire
 
 _RETRY_AFTER_S = 1
 _BATCHES_HELD = 2
@@ -45,27 +45,60 @@ class Speech:
         return wire.answer(told)
 
 
+class Diarization:
+    """One replica: a pipeline, which takes one recording at a time."""
+
+    async def __init__(self, configured: sections.Diarization) -> None:  # type: ignore[misc]  # Ray awaits it
+        found = backends.build_diarizer(configured)
+        assert found is not None
+        self._diarizer = found
+        await self._diarizer.start()
+
+    async def answer(self, head: bytes, pcm: bytes) -> bytes:
+        """Answer one request; see `turns`."""
+        try:
+            asked = turns.read_request(head, pcm)
+            return turns.answer(self._diarizer.info if asked is None else await self._diarizer.diarize(asked))
+        except errors.AftercallError as exc:
+            return turns.answer(exc)
+
+
 @serve.ingress(http)
 class Ingress:
-    """What clients reach: `POST /v1/windows`."""
+    """What clients reach: `POST /v1/windows` and, where there is a pipeline, `POST /v1/turns`."""
 
-    def __init__(self, speech: handle.DeploymentHandle[Any]) -> None:
+    def __init__(
+        self, speech: handle.DeploymentHandle[Any], diarization: handle.DeploymentHandle[Any] | None = None
+    ) -> None:
         self._speech = speech
+        self._diarization = diarization
 
-    @http.post("/v1/windows")
+    @http.post(packing.WINDOWS_PATH)
     async def windows(self, request: fastapi.Request) -> fastapi.Response:
         """Transcribe one window; 429 while every replica is full."""
-        body = b""
+        return await self._pass_on(request, self._speech, packing.max_bytes(wire.MAX_PCM_BYTES))
+
+    @http.post(packing.TURNS_PATH)
+    async def turns(self, request: fastapi.Request) -> fastapi.Response:
+        """Tell the speakers of one recording apart; 429 while every replica is full."""
+        if self._diarization is None:
+            return fastapi.Response(status_code=404)
+        return await self._pass_on(request, self._diarization, packing.max_bytes(turns.MAX_PCM_BYTES))
+
+    async def _pass_on(
+        self, request: fastapi.Request, to: handle.DeploymentHandle[Any], max_bytes: int
+    ) -> fastapi.Response:
+        body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > packing.max_bytes(wire.MAX_PCM_BYTES):
+            if len(body) > max_bytes:
                 return fastapi.Response(status_code=413)
         try:
-            head, pcm = packing.unpack(body)
+            head, pcm = packing.unpack(bytes(body))
         except ValueError as exc:
             return fastapi.Response(str(exc), status_code=400, media_type="text/plain")
         try:
-            answer = await self._speech.answer.remote(head, pcm)
+            answer = await to.answer.remote(head, pcm)
         except exceptions.BackPressureError:
             return fastapi.Response(status_code=429, headers={"Retry-After": str(_RETRY_AFTER_S)})
         return fastapi.Response(answer, media_type="application/json")
@@ -92,7 +125,20 @@ def build(configured: settings.Settings) -> serve.Application:
         max_ongoing_requests=held * serving.replicas + serving.max_queued_windows,
         ray_actor_options={"num_cpus": 0},
     )
-    return ingress.bind(replica.bind(here))
+    told = configured.diarization
+    if told.pipeline is None:
+        return ingress.bind(replica.bind(here))
+    diarization = serve.deployment(
+        Diarization,
+        name="diarization",
+        num_replicas=told.replicas,
+        max_ongoing_requests=1,
+        max_queued_requests=told.max_in_flight,
+        ray_actor_options={"num_cpus": told.cpus, "num_gpus": told.gpus},
+        graceful_shutdown_timeout_s=serving.drain_s,
+    )
+    pipelines = diarization.bind(told.model_copy(update={"backend": "inprocess", "url": None}))
+    return ingress.bind(replica.bind(here), pipelines)
 
 
 def _configured() -> settings.Settings:

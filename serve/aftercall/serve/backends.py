@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 
 import pydantic
 
-from aftercall.contracts import sections, windows
-from aftercall.serve import hosting
-from aftercall.serve.clients import inprocess, replicas
+from aftercall.contracts import diarization, sections, windows
+from aftercall.serve import hosting, packing
+from aftercall.serve.clients import inprocess, replicas, servers
 
 _MOST_WORKERS = 4
-_TRITON_PORT = 8001
-_RAY_PORT = 8000
 
 
 def build(
@@ -35,9 +34,17 @@ def build(
         )
 
     threads = speech.threads or len(os.sched_getaffinity(0))
-    workers = speech.workers or (min(threads, _MOST_WORKERS) if speech.device != "cuda" else 1)
+    # Batches of TensorRT-LLM mix in flight: while some of a batch are still being said, the next has begun.
+    one = speech.device == "cuda" and speech.engine == "ctranslate2"
+    workers = speech.workers or (1 if one else min(threads, _MOST_WORKERS))
 
     def load() -> hosting.Engine:
+        if speech.engine == "tensorrt_llm":
+            from aftercall.serve.engines import tensorrt_llm
+
+            return tensorrt_llm.Engine(
+                speech.model or "", precision=speech.precision, max_batch_windows=speech.max_batch_windows * workers
+            )
         from aftercall.serve.engines import ctranslate2
 
         return ctranslate2.Engine(
@@ -54,20 +61,52 @@ def build(
     )
 
 
-def _remote(kind: str, speech: sections.Speech, url: pydantic.AnyUrl) -> windows.SpeechBackend:
-    from aftercall.serve.clients import remote, servers
+def build_diarizer(configured: sections.Diarization) -> diarization.Diarizer | None:
+    """Build what tells speakers apart; None where no settings ask for it. Nothing is loaded before its `start`."""
+    from aftercall.serve.clients import diarizers
 
+    if configured.url is not None and configured.backend != "inprocess":
+        kind = configured.backend
+        if kind == "auto":
+            kind = "triton" if configured.url.scheme == "grpc" else "ray"
+        asked = _servers(kind, configured.url, configured.request_timeout_s, for_turns=True)
+        return diarizers.RemoteDiarizer(asked, max_in_flight=configured.max_in_flight)
+    if configured.pipeline is None:
+        return None
+    name = configured.pipeline
+
+    def load() -> diarizers.Pipeline:
+        from aftercall.serve.engines import pyannote
+
+        return pyannote.Pipeline(
+            name,
+            device=configured.device,
+            batch_size=configured.batch_size,
+            token=configured.token.get_secret_value() if configured.token else None,
+        )
+
+    return diarizers.InProcessDiarizer(load)
+
+
+def _remote(kind: str, speech: sections.Speech, url: pydantic.AnyUrl) -> windows.SpeechBackend:
+    from aftercall.serve.clients import remote
+
+    asked = _servers(kind, url, speech.request_timeout_s, for_turns=False)
+    return remote.RemoteBackend(asked, max_in_flight=speech.max_windows_in_flight)
+
+
+def _servers(kind: str, url: pydantic.AnyUrl, timeout_s: float, *, for_turns: bool) -> servers.Servers:
     connect: Callable[[replicas.Address], servers.Channel]
     if kind == "triton":
         from aftercall.serve.clients import triton
 
-        connect, port = triton.TritonChannel, _TRITON_PORT
+        connect, port = functools.partial(triton.TritonChannel, model="diarization" if for_turns else "speech"), 8001
     else:
         from aftercall.serve.clients import ray
 
-        connect, port = ray.RayChannel, _RAY_PORT
-    asked = servers.Servers(str(url.host), url.port or port, connect, request_timeout_s=speech.request_timeout_s)
-    return remote.RemoteBackend(asked, max_in_flight=speech.max_windows_in_flight)
+        path = packing.TURNS_PATH if for_turns else packing.WINDOWS_PATH
+        connect, port = functools.partial(ray.RayChannel, path=path), 8000
+    return servers.Servers(str(url.host), url.port or port, connect, request_timeout_s=timeout_s)
 
 
 def _kind(speech: sections.Speech) -> str:

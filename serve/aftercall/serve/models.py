@@ -58,6 +58,14 @@ def revision(folder: pathlib.Path) -> str:
     return "sha256:" + digest.hexdigest()[:16]
 
 
+def digest(*files: pathlib.Path) -> str:
+    """Return a fingerprint of small files."""
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.read_bytes())
+    return "sha256:" + found.hexdigest()[:16]
+
+
 def _checked(folder: pathlib.Path) -> pathlib.Path:
     missing = [name for name in _WHAT_A_MODEL_HOLDS if not (folder / name).is_file()]
     if missing:

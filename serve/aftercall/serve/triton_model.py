@@ -39,13 +39,20 @@ class Parameters:
 
 def load(asked: Parameters) -> hosting.Engine:
     """Load the engine that the parameters name, and warm it."""
-    if asked.engine != "ctranslate2":
-        raise errors.ConfigurationError(f"config.pbtxt: parameters: no engine {asked.engine!r}")
-    from aftercall.serve.engines import ctranslate2
+    engine: hosting.Engine
+    match asked.engine:
+        case "ctranslate2":
+            from aftercall.serve.engines import ctranslate2
 
-    engine = ctranslate2.Engine(
-        asked.model, device=asked.device, precision=asked.precision, threads=asked.threads, workers=1
-    )
+            engine = ctranslate2.Engine(
+                asked.model, device=asked.device, precision=asked.precision, threads=asked.threads, workers=1
+            )
+        case "tensorrt_llm":
+            from aftercall.serve.engines import tensorrt_llm
+
+            engine = tensorrt_llm.Engine(asked.model, precision=asked.precision)
+        case _:
+            raise errors.ConfigurationError(f"config.pbtxt: parameters: no engine {asked.engine!r}")
     engine.warm_up()
     return engine
 
@@ -58,15 +65,15 @@ def request_of(head: np.ndarray[Any, Any], pcm: np.ndarray[Any, Any]) -> hosting
     return hosting.Request(told if isinstance(told, bytes) else str(told).encode(), pcm.astype("<i2").tobytes())
 
 
-class TritonPythonModel:
-    """One instance of the model; Triton calls `execute` with batches, one at a time."""
+class Hosted:
+    """A model of Triton's Python backend; what answers is a subclass's."""
 
-    def initialize(self, args: Mapping[str, str]) -> None:
-        """Load and warm the engine; Triton calls the model ready once this returns."""
-        self._engine = load(Parameters.read(json.loads(args["model_config"])))
+    def answers(self, requests: Sequence[hosting.Request]) -> list[bytes]:
+        """Answer the requests of a batch, in its order."""
+        raise NotImplementedError
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer every request of a batch, in its order; one that was withdrawn costs nothing."""
+        """Answer every request of a batch, in its order; one that was withdrawn costs nothing. Triton calls this."""
         import triton_python_backend_utils as triton
 
         responses: list[Any] = [None] * len(requests)
@@ -82,8 +89,20 @@ class TritonPythonModel:
             except ValueError as exc:
                 error = triton.TritonError(str(exc), triton.TritonError.INVALID_ARG)
                 responses[at] = triton.InferenceResponse(output_tensors=[], error=error)
-        answers = hosting.serve(self._engine, [request for _, request in asked])
+        answers = self.answers([request for _, request in asked])
         for (at, _), answer in zip(asked, answers, strict=True):
             tensor = triton.Tensor("ANSWER", np.array([[answer]], dtype=np.object_))
             responses[at] = triton.InferenceResponse(output_tensors=[tensor])
         return responses
+
+
+class TritonPythonModel(Hosted):
+    """One instance of the model `speech`; Triton calls `execute` with batches, one at a time."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load and warm the engine; Triton calls the model ready once this returns."""
+        self._engine = load(Parameters.read(json.loads(args["model_config"])))
+
+    def answers(self, requests: Sequence[hosting.Request]) -> list[bytes]:
+        """Transcribe windows."""
+        return hosting.serve(self._engine, requests)

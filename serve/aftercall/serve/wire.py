@@ -16,7 +16,7 @@ from aftercall.contracts import errors, outcomes, windows
 MAX_HEAD_BYTES = 16 * 1024
 """Of a request: a prompt has at most 224 tokens."""
 MAX_PCM_BYTES = windows.MAX_WINDOW_SAMPLES * windows.BYTES_PER_SAMPLE
-_MAX_ID_CHARS = 400
+MAX_ID_CHARS = 400
 _DEFAULT_RETRY_S = 5.0
 
 
@@ -27,8 +27,8 @@ class Head(pydantic.BaseModel):
 
     version: Literal[1] = 1
     ask: Literal["window", "info"] = "window"
-    window_id: Annotated[str, pydantic.Field(max_length=_MAX_ID_CHARS)] = ""
-    tenant: Annotated[str, pydantic.Field(max_length=_MAX_ID_CHARS)] = ""
+    window_id: Annotated[str, pydantic.Field(max_length=MAX_ID_CHARS)] = ""
+    tenant: Annotated[str, pydantic.Field(max_length=MAX_ID_CHARS)] = ""
     options: windows.Options = windows.Options()
 
 
@@ -77,9 +77,7 @@ def read_request(head: bytes, pcm: bytes) -> windows.Window | None:
             return None
         return windows.Window(read.window_id, read.tenant, pcm, read.options)
     except pydantic.ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise no_request(f"{where}: {first['msg']}" if where else str(first["msg"])) from exc
+        raise no_request(first_problem(exc)) from exc
     except ValueError as exc:
         raise no_request(str(exc)) from exc
 
@@ -101,15 +99,25 @@ def read_answer(data: bytes) -> windows.WindowResult | windows.BackendInfo:
     try:
         read = Answer.model_validate_json(data)
     except pydantic.ValidationError as exc:
-        raise errors.TransientError(
-            "the speech server's answer cannot be read", reason=outcomes.Reason.BACKEND_UNAVAILABLE
-        ) from exc
+        raise no_answer() from exc
     if read.refusal is not None:
         raise raised_of(read.refusal)
     told = read.result or read.info
     if told is None:
-        raise errors.TransientError("the speech server answered nothing", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
+        raise no_answer()
     return told
+
+
+def first_problem(exc: pydantic.ValidationError) -> str:
+    """Say what is wrong first, without what was sent."""
+    first = exc.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def no_answer() -> errors.TransientError:
+    """Return what is raised for an answer that is none."""
+    return errors.TransientError("the server's answer cannot be read", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
 
 
 def engine_failure(exc: Exception) -> errors.TransientError:

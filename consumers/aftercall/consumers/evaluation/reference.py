@@ -13,7 +13,7 @@ import pydantic
 from aftercall.contracts import errors, events
 
 Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
-_OWN = {"audio", "reference", "text", "tenant", "call_id", "language"}
+_OWN = {"audio", "reference", "text", "tenant", "call_id", "language", "min_speakers", "max_speakers"}
 _MAX_PROBLEMS = 20
 
 
@@ -65,6 +65,8 @@ class Row(pydantic.BaseModel):
     tenant: events.TenantId = "local"
     call_id: events.CallId
     language: str | None = None
+    min_speakers: events.Speakers | None = None
+    max_speakers: events.Speakers | None = None
     slices: dict[str, str] = pydantic.Field(default_factory=dict)
 
 
@@ -72,8 +74,8 @@ def read_manifest(path: pathlib.Path) -> list[Row]:
     """Read a manifest: JSON lines, a JSON list or CSV; paths in it are from its own folder.
 
     A row names `audio`, and `reference` (a file of turns in JSON, or of plain text) or `text` itself; `tenant`,
-    `call_id` and `language` if they are known. Every other column is a slice. Raises `errors.ConfigurationError` with
-    every problem, row by row.
+    `call_id`, `language`, `min_speakers` and `max_speakers` if they are known. Every other column is a slice. Raises
+    `errors.ConfigurationError` with every problem, row by row.
     """
     try:
         plain = _rows(path.read_text(encoding="utf-8"), path.suffix.lower())
@@ -115,7 +117,7 @@ def _row(plain: Any, folder: pathlib.Path) -> Row:
     if not audio.is_file():
         raise ValueError(f"there is no recording {audio}")
     slices = {name: str(value) for name, value in plain.items() if name not in _OWN and value not in {None, ""}}
-    told = {name: plain[name] for name in ("tenant", "language") if plain.get(name)}
+    told = {name: plain[name] for name in ("tenant", "language", "min_speakers", "max_speakers") if plain.get(name)}
     return Row(
         audio=audio.resolve(),
         reference=_reference(plain, folder),

@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import typing
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 import numpy as np
 
-from aftercall.consumers.recording import crosstalk, decode, speech, tones, vad, windows
+from aftercall.consumers.recording import crosstalk, decode, frames, speech, tones, vad, windows
 
 _MIN_SILENCE_S = 5.0
 _VOICE = 0.5
@@ -176,10 +177,28 @@ class ChannelCutter:
             self._audio_from = needed
 
 
+class Decoding(Protocol):
+    """A recording that is being decoded."""
+
+    @property
+    def facts(self) -> frames.Facts:
+        """What the container says of itself."""
+        ...
+
+    @property
+    def trailer(self) -> frames.Trailer:
+        """How decoding ended."""
+        ...
+
+    def blocks(self) -> AsyncIterator[decode.Block]:
+        """Yield the blocks."""
+        ...
+
+
 class Cutter:
     """Cuts a recording while it is being decoded; `summary` tells what it held once `windows` has ended."""
 
-    def __init__(self, decoding: decode.Decoding) -> None:
+    def __init__(self, decoding: Decoding) -> None:
         self._decoding = decoding
         self._channels = [ChannelCutter(channel) for channel in range(decoding.facts.channels)]
         self._rest = np.zeros((decoding.facts.channels, 0), dtype=np.int16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aftercall.consumers.transcript import heard
 from aftercall.contracts import transcript, windows
@@ -49,8 +49,11 @@ def spread(text: str, duration_s: float) -> list[windows.Word]:
     return found
 
 
-def utterances(window_words: Iterable[tuple[heard.HeardWindow, Sequence[transcript.Word]]]) -> list[heard.Utterance]:
-    """Join the words of one channel's windows, given in order, into utterances."""
+def utterances(
+    window_words: Iterable[tuple[heard.HeardWindow, Sequence[transcript.Word]]],
+    speaker_of: Callable[[transcript.Word], int | None] = lambda word: None,
+) -> list[heard.Utterance]:
+    """Join the words of one channel's windows, given in order, into utterances of one speaker each."""
     found: list[heard.Utterance] = []
     for window, words in window_words:
         flags = tuple(
@@ -59,13 +62,16 @@ def utterances(window_words: Iterable[tuple[heard.HeardWindow, Sequence[transcri
             )
         )
         group: list[transcript.Word] = []
+        speaker = None
         for word in words:
-            if group and _parts(group, word):
-                found.append(heard.Utterance(window.channel, tuple(group), window.result.language, flags))
+            speaks = speaker_of(word)
+            if group and (speaks != speaker or _parts(group, word)):
+                found.append(heard.Utterance(window.channel, tuple(group), window.result.language, flags, speaker))
                 group = []
+            speaker = speaks
             group.append(word)
         if group:
-            found.append(heard.Utterance(window.channel, tuple(group), window.result.language, flags))
+            found.append(heard.Utterance(window.channel, tuple(group), window.result.language, flags, speaker))
     return found
 
 

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 
 from aftercall.consumers.transcript import assemble, echo, heard, languages, speakers
-from aftercall.contracts import events, identity, transcript, windows
+from aftercall.contracts import diarization, events, identity, transcript, windows
 
 LOW_COVERAGE = 0.6
 
@@ -28,17 +28,28 @@ class Facts:
     vocabulary: tuple[str, ...]
     requested_language: str | None
     timings_s: Mapping[str, float]
+    spoken: Spoken | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spoken:
+    """Who spoke when on a recording of one channel; without turns, speakers could not be told apart."""
+
+    turns: Sequence[diarization.Turn]
+    told_by: diarization.DiarizerInfo
 
 
 def build(facts: Facts, *, now: datetime.datetime) -> transcript.Transcript:
     """Build the document of one recording."""
     good = [window for window in facts.heard_windows if window.verdict.accepted and not window.verdict.silent]
     placed = {id(window): assemble.words_of(window) for window in facts.heard_windows}
+    turns = speakers.numbered(facts.spoken.turns) if facts.spoken is not None else []
+    speaker_of = speakers.by_overlap(turns) if turns else lambda word: None
     spoken = [
         utterance
         for channel in range(len(facts.channels))
         for utterance in assemble.utterances(
-            (window, placed[id(window)]) for window in good if window.channel == channel
+            ((window, placed[id(window)]) for window in good if window.channel == channel), speaker_of
         )
     ]
     kept, echoes = echo.split(assemble.in_order(spoken), facts.channels)
@@ -50,6 +61,8 @@ def build(facts: Facts, *, now: datetime.datetime) -> transcript.Transcript:
     coverage = _coverage(facts, segments)
     language = facts.requested_language or languages.vote(facts.heard_windows)
     flags = [transcript.Flag.TRUNCATED] if facts.truncated else []
+    if facts.spoken is not None and kept and not turns:
+        flags.append(transcript.Flag.NO_SPEAKERS)
     if coverage.ratio is not None and coverage.ratio < LOW_COVERAGE:
         flags.append(transcript.Flag.LOW_COVERAGE)
     event = facts.event
@@ -66,6 +79,7 @@ def build(facts: Facts, *, now: datetime.datetime) -> transcript.Transcript:
         language_source="requested" if facts.requested_language else "detected" if language else "none",
         audio=facts.audio,
         model=_model(facts),
+        diarizer=_diarizer(facts.spoken) if turns else None,
         channels=channels,
         speakers=people,
         segments=segments,
@@ -90,7 +104,7 @@ def _segment(at: int, utterance: heard.Utterance, people: Sequence[transcript.Sp
     return transcript.Segment(
         id=at,
         channel=utterance.channel,
-        speaker=people[utterance.channel].id,
+        speaker=people[speakers.place_of(utterance)].id,
         start_s=utterance.start_s,
         end_s=utterance.end_s,
         text=utterance.text,
@@ -112,7 +126,7 @@ def _channel(
     words = [word for segment in segments if segment.channel == index for word in segment.words]
     return transcript.ChannelFacts(
         index=index,
-        role=people[index].role,
+        role=people[index].role if len(people) > index and people[index].channel == index else None,
         speech_s=round(speech_s, 3),
         coverage=_ratio(assemble.covered_s(channel.speech, words), speech_s),
         language=languages.vote(window for window in found if window.channel == index),
@@ -162,6 +176,10 @@ def _dropped(
                 )
             )
     return tuple(sorted(found, key=lambda each: (each.start_s, each.channel)))
+
+
+def _diarizer(spoken: Spoken | None) -> transcript.Diarizer | None:
+    return None if spoken is None else transcript.Diarizer(**dataclasses.asdict(spoken.told_by))
 
 
 def _model(facts: Facts) -> transcript.Model:

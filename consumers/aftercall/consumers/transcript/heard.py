@@ -71,12 +71,16 @@ class Channel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Utterance:
-    """Words of one channel without a long pause, in call time."""
+    """Words of one speaker on one channel without a long pause, in call time.
+
+    `speaker` is None where the channel is the speaker.
+    """
 
     channel: int
     words: tuple[transcript.Word, ...]
     language: str | None
     flags: tuple[transcript.Flag, ...] = ()
+    speaker: int | None = None
 
     @property
     def start_s(self) -> float:

@@ -12,6 +12,8 @@ from aftercall.serve.clients import servers
 log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 1.0
+_INFO_S = 30.0
+"""Who answers is asked behind batches that run already."""
 
 
 class RemoteBackend:
@@ -34,7 +36,7 @@ class RemoteBackend:
         await self._servers.open()
         while self._info is None:
             try:
-                told = await self._ask(wire.INFO_HEAD, wire.INFO_PCM)
+                told = wire.read_answer(await self._servers.ask(wire.INFO_HEAD, wire.INFO_PCM, timeout_s=_INFO_S))
                 if isinstance(told, windows.BackendInfo):
                     self._info = told
             except errors.TransientError as exc:
@@ -44,7 +46,7 @@ class RemoteBackend:
     async def transcribe(self, window: windows.Window) -> windows.WindowResult:
         """Transcribe one window on whichever server has least to do."""
         async with self._room:
-            told = await self._ask(wire.head_of(window), window.pcm)
+            told = wire.read_answer(await self._servers.ask(wire.head_of(window), window.pcm))
         if not isinstance(told, windows.WindowResult) or told.window_id != window.window_id:
             raise errors.TransientError(
                 "the speech server answered another question", reason=outcomes.Reason.BACKEND_UNAVAILABLE
@@ -54,6 +56,3 @@ class RemoteBackend:
     async def close(self) -> None:
         """Disconnect from every server, once it has answered."""
         await self._servers.close()
-
-    async def _ask(self, head: bytes, pcm: bytes) -> windows.WindowResult | windows.BackendInfo:
-        return wire.read_answer(await self._servers.ask(head, pcm))

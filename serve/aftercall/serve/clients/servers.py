@@ -74,19 +74,20 @@ class Servers:
         self._replicas.clear()
         await asyncio.gather(*self._leaving)
 
-    async def ask(self, head: bytes, pcm: bytes) -> bytes:
+    async def ask(self, head: bytes, pcm: bytes, *, timeout_s: float | None = None) -> bytes:
         """Ask whoever has least to do; raises `errors.TransientError` when nobody answers in time."""
+        timeout_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         replica = replicas.choose(self._replicas.values(), now_s=self._clock(), luck=self._luck())
         if replica is None:
             raise errors.TransientError(f"no server behind {self.host}", reason=outcomes.Reason.BACKEND_UNAVAILABLE)
         replica.n_asked += 1
         try:
-            async with asyncio.timeout(self._timeout_s):
-                data = await replica.channel.ask(head, pcm, timeout_s=self._timeout_s)
+            async with asyncio.timeout(timeout_s):
+                data = await replica.channel.ask(head, pcm, timeout_s=timeout_s)
         except TimeoutError as exc:
             replica.failed(self._clock())
             raise errors.TransientError(
-                f"no answer within {self._timeout_s:.0f} s", reason=outcomes.Reason.BACKEND_UNAVAILABLE
+                f"no answer within {timeout_s:.0f} s", reason=outcomes.Reason.BACKEND_UNAVAILABLE
             ) from exc
         except errors.TransientError as exc:
             if exc.reason is not outcomes.Reason.BACKEND_BUSY:
