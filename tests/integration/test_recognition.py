@@ -8,6 +8,7 @@ import pathlib
 
 import doubles
 import material
+import numpy as np
 import pytest
 
 from aftercall.consumers import checkpoints, recognition
@@ -192,6 +193,29 @@ def test_few_windows_in_flight_are_enough(tmp_path: pathlib.Path) -> None:
     many, _ = run(testing.FakeBackend(), tmp_path)
 
     assert one.segments == many.segments
+
+
+@pytest.mark.parametrize("switching", [False, True])
+def test_a_channel_keeps_its_language_unless_it_may_switch(tmp_path: pathlib.Path, switching: bool) -> None:
+    """Windows are heard as Spanish now and then: taken for the channel's only where that was asked for."""
+    long = tmp_path / "long.wav"
+    (tmp_path / "spool").mkdir()
+    long.write_bytes(
+        material.wav(np.tile(material.load(material.CALLS / "call-1.opus"), 3).T.ravel(), 16_000, channels=2)
+    )
+
+    def script(window: windows.Window) -> windows.WindowResult:
+        guessed = "es" if window.window_id.endswith(("/2", "/3")) else "en"
+        return testing.said(window, " hello", language=window.options.language or guessed)
+
+    backend = testing.FakeBackend(script)
+    made, _ = run(backend, tmp_path / "spool", path=long, speech={"code_switching": switching})
+
+    assert ({None} if switching else {None, "en"}) == {window.options.language for window in backend.asked}
+    assert ({"en", "es"} if switching else {"en"}) == {segment.language for segment in made.segments}
+    assert ["en", "en"] == [channel.language for channel in made.channels]
+    if not switching:
+        assert 2 == sum(window.options.language is None for window in backend.asked)
 
 
 class Halves:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import pathlib
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import checkpoints, hearing, live, observer, speaking, stopwatch, tracing, vocabulary
+from aftercall.consumers import checkpoints, hearing, live, observer, speaking, stopwatch, tongues, tracing, vocabulary
 from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
@@ -147,12 +148,14 @@ class Recognizer:
         found: list[heard.HeardWindow] = []
         in_order = live.InOrder()
         open_from_s: dict[int, float] = {}
+        spoken = tongues.Tongues(options.language, switching=self._settings.speech.code_switching)
 
         def tell() -> None:
             until_s = min([cutter.next_from_s, *open_from_s.values()])
             self._listeners.tell(taken.work.transcription_id, in_order.before(until_s))
 
         async def hear_one(cut: cutting.CutWindow, window: windows.Window) -> None:
+            language, probability = None, None
             try:
                 measured = quality.WindowFacts(window.duration_s, cut.speech_in_window_s)
                 with watch.stage("speech"), tracing.span("speech", {"window_s": window.duration_s}):
@@ -167,12 +170,15 @@ class Recognizer:
                     verdict=came.verdict,
                     attempts=came.attempts,
                 )
+                if came.verdict.accepted and not came.verdict.silent:
+                    language, probability = came.result.language, came.result.language_probability
                 found.append(one)
                 in_order.add(one)
                 del open_from_s[id(cut)]
                 tell()
                 await report(reports.Stage.TRANSCRIBING, _progress(cut, facts), None)
             finally:
+                spoken.heard(cut.channel, language, probability)
                 self._room.leave()
 
         with watch.stage("decode_and_speech"), tracing.span("decode and speech"):
@@ -180,7 +186,8 @@ class Recognizer:
                 async with asyncio.TaskGroup() as group:
                     async for cut in _each(cutter, watch):
                         name = f"{taken.work.transcription_id}/{cut.channel}/{cut.index}"
-                        window = windows.Window(name, taken.event.tenant, cut.pcm, options)
+                        asked = dataclasses.replace(options, language=await spoken.ask(cut.channel))
+                        window = windows.Window(name, taken.event.tenant, cut.pcm, asked)
                         open_from_s[id(cut)] = cut.time_map.spans[0].start / windows.SAMPLE_RATE_HZ
                         await self._room.enter(taken, window.duration_s)
                         group.create_task(hear_one(cut, window))

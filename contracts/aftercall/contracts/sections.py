@@ -99,7 +99,10 @@ class Speech(Section):
     workers: Annotated[int, pydantic.Field(ge=0, le=64)] = 0
     """Batches that run at once, sharing the threads; 0: on a CPU one for each thread up to four, on a GPU one."""
     language: str | None = None
-    """Language of every recording whose event names none; none: detected per window."""
+    """Language of every recording whose event names none; none: detected, once for each channel."""
+    code_switching: bool = False
+    """Detect the language of every window anew, for callers who change it within a call. A short window is at times
+    taken for another language, so this is worth it only where they do."""
     beam_size: Annotated[int, pydantic.Field(ge=1, le=16)] = 1
     """Beams; 1 is greedy. 5 reads the decoder's weights five times as often."""
     max_batch_windows: Annotated[int, pydantic.Field(ge=1, le=256)] = 8

@@ -11,15 +11,20 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import doubles
 import httpx2
 import material
 import numpy as np
+import openai_host
 import pytest
 from peers import process, rayserve, tritonserver
 from tritonclient import utils
 from tritonclient.grpc import aio
 
-from aftercall.contracts import errors, outcomes, sections, windows
+from aftercall.consumers import checkpoints, recognition
+from aftercall.consumers.intake import delivery
+from aftercall.consumers.recording import fetch
+from aftercall.contracts import errors, identity, outcomes, sections, settings, windows
 from aftercall.serve import backends, packing, triton_repository, wire
 from aftercall.serve.clients import patient as patience
 from aftercall.serve.engines import ctranslate2
@@ -56,13 +61,33 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rayserve.Ray]:
     )
 
 
+@pytest.fixture(scope="module")
+def openai(engine: ctranslate2.Engine) -> Iterator[str]:
+    """An OpenAI-compatible server over the engine."""
+    yield from openai_host.serve(engine)
+
+
 @pytest.fixture(params=["inprocess", "triton", "ray"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[windows.SpeechBackend]:
-    """A started backend, chosen by the settings alone."""
+    """A started backend of ours, chosen by the settings alone."""
+    async for found in chosen(request):
+        yield found
+
+
+@pytest.fixture(params=["inprocess", "triton", "ray", "openai"])
+async def anybodys(request: pytest.FixtureRequest) -> AsyncIterator[windows.SpeechBackend]:
+    """Likewise, or anybody's."""
+    async for found in chosen(request):
+        yield found
+
+
+async def chosen(request: pytest.FixtureRequest) -> AsyncIterator[windows.SpeechBackend]:
+    """Start the backend of a fixture's parameter."""
     told: dict[str, object] = {"model": str(material.MODEL), "device": "cpu", "threads": 2, "max_wait_s": 0.01}
     if request.param != "inprocess":
         server = request.getfixturevalue(request.param)
-        told |= {"backend": request.param, "url": server.url, "request_timeout_s": 20}
+        url = server if isinstance(server, str) else server.url
+        told |= {"backend": request.param, "url": url, "request_timeout_s": 20}
     found = backends.build(sections.Speech.model_validate(told))
     await found.start()
     yield found
@@ -80,18 +105,18 @@ def spoken(n: int = 12, **options: object) -> list[windows.Window]:
 def comparable(result: windows.WindowResult) -> tuple[object, ...]:
     """Return what must be the same wherever a window is heard; probabilities move in the third decimal."""
     words = [(word.text, word.start_s, word.end_s) for word in result.words or ()]
-    return result.window_id, result.text, words, result.segments, result.language, result.temperature
+    return result.window_id, result.text, words, result.language, result.temperature
 
 
 async def test_every_window_gets_what_the_engine_says_of_it_alone(
-    backend: windows.SpeechBackend, engine: ctranslate2.Engine
+    anybodys: windows.SpeechBackend, engine: ctranslate2.Engine
 ) -> None:
     """Text, words and their times, languages detected and given, all at once in a random order."""
     asked = spoken() + [dataclasses.replace(one, window_id=f"en-{one.window_id}") for one in spoken(6, language="en")]
     expected = {one.window_id: engine.transcribe([one])[0] for one in asked}
     random.Random(3).shuffle(asked)
 
-    results = await asyncio.gather(*(backend.transcribe(one) for one in asked))
+    results = await asyncio.gather(*(anybodys.transcribe(one) for one in asked))
 
     assert [comparable(expected[one.window_id]) for one in asked] == [comparable(one) for one in results]
     for one in results:
@@ -116,14 +141,14 @@ async def test_a_window_that_none_can_serve_is_refused_with_its_reason(backend: 
 
 
 async def test_a_withdrawn_window_leaves_the_others_alone(
-    backend: windows.SpeechBackend, engine: ctranslate2.Engine
+    anybodys: windows.SpeechBackend, engine: ctranslate2.Engine
 ) -> None:
     """Cancelled before, while and after it may have joined a batch."""
     asked = spoken()
     expected = {one.window_id: engine.transcribe([one])[0].text for one in asked}
     rng = random.Random(5)
     for _ in range(4):
-        tasks = [asyncio.create_task(backend.transcribe(one)) for one in asked]
+        tasks = [asyncio.create_task(anybodys.transcribe(one)) for one in asked]
         withdrawn = rng.sample(tasks, 4)
         for task in withdrawn:
             await asyncio.sleep(rng.random() * 0.05)
@@ -135,6 +160,41 @@ async def test_a_withdrawn_window_leaves_the_others_alone(
             else:
                 assert task in withdrawn
                 assert isinstance(one, asyncio.CancelledError)
+
+
+async def test_a_document_is_the_same_wherever_its_windows_were_heard(
+    anybodys: windows.SpeechBackend, tmp_path: pathlib.Path, whole: dict[str, object]
+) -> None:
+    """A whole call: speakers, segments, words, times, coverage and flags; apart from who heard it, and how long."""
+    call = material.CALLS / "call-3.opus"
+    recognizer = recognition.Recognizer(
+        anybodys,
+        fetch.Fetcher(folders=[call.parent], max_size_bytes=10**8),
+        settings.load({}),
+        spool=tmp_path,
+        now=lambda: doubles.NOW,
+    )
+    event = doubles.event(recording_uri=call.as_uri(), version="1")
+
+    async def unreported(*_: object) -> None:
+        pass
+
+    taken = delivery.Delivery(identity.Work(event.recording, "1", 1), event, 1, 0, 0.0)
+    made = await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), unreported)
+
+    plain = made.model_dump(exclude={"model", "timings_s"})
+    for segment in plain["segments"]:
+        # Probabilities move in the third decimal from batch to batch.
+        segment["confidence"] = round(segment["confidence"], 1)
+        for word in segment["words"]:
+            del word["confidence"]
+    assert whole.setdefault("first", plain) == plain
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, object]:
+    """What the first backend made of the call, for the others to be compared with."""
+    return {}
 
 
 async def test_triton_forms_batches_and_the_engine_runs_them(triton: tritonserver.Triton) -> None:
