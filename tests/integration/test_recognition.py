@@ -195,6 +195,18 @@ def test_few_windows_in_flight_are_enough(tmp_path: pathlib.Path) -> None:
     assert one.segments == many.segments
 
 
+def test_models_of_a_rollout_are_named(tmp_path: pathlib.Path) -> None:
+    """The backend's own, and any other that heard a window."""
+
+    def script(window: windows.Window) -> windows.WindowResult:
+        old = window.window_id.endswith("/0/0")
+        return testing.said(window, " hello", heard_by="fake@0" if old else testing.INFO.signature)
+
+    made, _ = run(testing.FakeBackend(script), tmp_path)
+
+    assert ("1", ("fake@0",)) == (made.model.revision, made.model.others)
+
+
 @pytest.mark.parametrize("switching", [False, True])
 def test_a_channel_keeps_its_language_unless_it_may_switch(tmp_path: pathlib.Path, switching: bool) -> None:
     """Windows are heard as Spanish now and then: taken for the channel's only where that was asked for."""

@@ -140,6 +140,8 @@ class Model(Frozen):
     revision: str
     precision: str | None
     options: dict[str, Any]
+    others: tuple[str, ...] = ()
+    """Other models (`name@revision`) that heard some of the windows: a new one was being rolled out."""
 
 
 class Diarizer(Frozen):

@@ -94,6 +94,7 @@ class WindowResult:
 
     What a backend cannot tell is None (see `Capabilities`), never a made-up number.
     `words` is None where the backend has no word times; an empty tuple means that nothing was said.
+    `heard_by` is the `BackendInfo.signature` of the very model: servers of two models answer during a rollout.
     """
 
     window_id: str
@@ -106,6 +107,7 @@ class WindowResult:
     no_speech_probability: float | None
     temperature: float
     engine_s: float | None = None
+    heard_by: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +131,11 @@ class BackendInfo:
     precision: str | None
     languages: tuple[str, ...] | None
     capabilities: Capabilities
+
+    @property
+    def signature(self) -> str:
+        """Name the model and its revision."""
+        return f"{self.model}@{self.revision}"
 
 
 class SpeechBackend(Protocol):

@@ -28,12 +28,13 @@ class Server:
     most_open: int = 0
     asked: list[str] = dataclasses.field(default_factory=list)
     closed: bool = False
+    info: windows.BackendInfo = testing.INFO
 
     async def ask(self, head: bytes, pcm: bytes, *, timeout_s: float) -> bytes:
         """Answer once `open` is set."""
         window = wire.read_request(head, pcm)
         if window is None:
-            return wire.answer(testing.INFO)
+            return wire.answer(self.info)
         self.asked.append(window.window_id)
         self.n_open += 1
         self.most_open = max(self.most_open, self.n_open)
@@ -236,3 +237,19 @@ def test_the_choice_is_the_least_loaded_that_does_not_rest(loads: list[tuple[int
         assert chosen.rests_until_s == min(one.rests_until_s for one in there)
     else:
         assert chosen is None
+
+
+async def test_a_new_model_is_named_once_it_answers(rig: Rig) -> None:
+    """During a rollout two models answer: each result says which, and the backend becomes the new one."""
+    new = dataclasses.replace(testing.INFO, revision="2")
+    for server in rig.servers:
+        server.open.set()
+        server.says = lambda window: wire.answer(testing.said(window, "hello", heard_by=new.signature))
+        server.info = new
+    assert "1" == rig.backend.info.revision
+
+    (result,) = await asyncio.gather(*rig.ask("a"))
+    assert "fake@2" == result.heard_by
+    await asyncio.sleep(0.01)
+    assert "2" == rig.backend.info.revision
+    await rig.backend.close()

@@ -183,7 +183,7 @@ def _diarizer(spoken: Spoken | None) -> transcript.Diarizer | None:
 
 
 def _model(facts: Facts) -> transcript.Model:
-    options = facts.options
+    options, heard_by = facts.options, {window.result.heard_by for window in facts.heard_windows}
     return transcript.Model(
         backend=facts.backend.backend,
         name=facts.backend.model,
@@ -197,4 +197,5 @@ def _model(facts: Facts) -> transcript.Model:
             "word_times": options.word_times,
             "vocabulary": list(facts.vocabulary),
         },
+        others=tuple(sorted(heard_by - {None, facts.backend.signature})),  # type: ignore[arg-type]
     )

@@ -23,6 +23,7 @@ class RemoteBackend:
         self._servers = asked
         self._room = asyncio.Semaphore(max_in_flight)
         self._info: windows.BackendInfo | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     @property
     def info(self) -> windows.BackendInfo:
@@ -35,12 +36,8 @@ class RemoteBackend:
         """Return once a server has said what it is; wait for one for as long as it takes."""
         await self._servers.open()
         while self._info is None:
-            try:
-                told = wire.read_answer(await self._servers.ask(wire.INFO_HEAD, wire.INFO_PCM, timeout_s=_INFO_S))
-                if isinstance(told, windows.BackendInfo):
-                    self._info = told
-            except errors.TransientError as exc:
-                log.warning("no speech server answers yet", extra={"server": self._servers.host, "error": str(exc)})
+            await self._find_out()
+            if self._info is None:
                 await asyncio.sleep(_ASK_AGAIN_S)
 
     async def transcribe(self, window: windows.Window) -> windows.WindowResult:
@@ -51,8 +48,27 @@ class RemoteBackend:
             raise errors.TransientError(
                 "the speech server answered another question", reason=outcomes.Reason.BACKEND_UNAVAILABLE
             )
+        if told.heard_by not in {None, self.info.signature} and self._asking is None:
+            # A rollout has begun: sooner or later every server has the new model.
+            self._asking = asyncio.create_task(self._find_out(), name="speech model")
+            self._asking.add_done_callback(self._asked)
         return told
 
     async def close(self) -> None:
         """Disconnect from every server, once it has answered."""
+        if self._asking is not None:
+            self._asking.cancel()
         await self._servers.close()
+
+    async def _find_out(self) -> None:
+        """Ask whoever has least to do which model it has."""
+        try:
+            told = wire.read_answer(await self._servers.ask(wire.INFO_HEAD, wire.INFO_PCM, timeout_s=_INFO_S))
+        except errors.TransientError as exc:
+            log.warning("no speech server says what it is", extra={"server": self._servers.host, "error": str(exc)})
+            return
+        if isinstance(told, windows.BackendInfo):
+            self._info = told
+
+    def _asked(self, _: object) -> None:
+        self._asking = None

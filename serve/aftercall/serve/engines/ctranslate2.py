@@ -281,6 +281,7 @@ class Engine:
             no_speech_probability=row.no_speech,
             temperature=asked.temperature,
             engine_s=engine_s,
+            heard_by=self.info.signature,
         )
 
     def _prompt(self, asked: windows.Options, language: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Whisper by TensorRT-LLM's PyTorch backend, through its LLM API: one request a window, batched in flight by it.
 
 What it wants (TensorRT-LLM pull request 16141, issues 19514 and 19515): a clip of at most 30 s at 16 kHz; a share of
-the key-value cache for cross attention; room for the encoder's 1,500 positions; and neither block reuse nor CUDA graphs.
+the key-value cache for cross attention; room for the encoder's 1,500 positions; no block reuse and no CUDA graphs.
 A prompt replaces the decoder's task tokens, so that nothing can stand before them: there is no vocabulary.
 """
 
@@ -111,7 +111,7 @@ class Engine:
             for window, language in zip(batch, told, strict=True)
         ]
         ended = [one.result().outputs[0] for one in pending]
-        engine_s = (self._clock() - started) / len(batch)
+        engine_s, signature = (self._clock() - started) / len(batch), self.info.signature
         return [
             windows.WindowResult(
                 window_id=window.window_id,
@@ -124,6 +124,7 @@ class Engine:
                 no_speech_probability=None,
                 temperature=window.options.temperature,
                 engine_s=engine_s,
+                heard_by=signature,
             )
             for window, language, output in zip(batch, told, ended, strict=True)
         ]
