@@ -97,13 +97,21 @@ async def sides(model: str) -> AsyncIterator[Sides]:
     def ray(folder: pathlib.Path) -> rayserve.Ray:
         return rayserve.Ray(folder, model=pathlib.Path(model), replicas=THREADS, RAY_SERVE_ENABLE_HA_PROXY="1")
 
-    with started(triton) as triton_server, started(ray) as ray_server:
+    def ray_batched(folder: pathlib.Path) -> rayserve.Ray:
+        here = pathlib.Path(__file__).parent
+        path = ":".join(str(each) for each in (whispers.ROOT / "contracts", whispers.ROOT / "serve", here))
+        told = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_APP": "ray_batched", "PYTHONPATH": path}
+        return rayserve.Ray(folder, model=pathlib.Path(model), replicas=THREADS, **told)
+
+    with started(triton) as triton_server, started(ray) as ray_server, started(ray_batched) as batched_server:
         assert isinstance(triton_server, tritonserver.Triton)
         assert isinstance(ray_server, rayserve.Ray)
+        assert isinstance(batched_server, rayserve.Ray)
         told: dict[str, dict[str, object]] = {
             "in process": {"model": model, "device": "cpu", "threads": THREADS, "max_batch_windows": MAX_BATCH},
             "triton": {"backend": "triton", "url": triton_server.url},
             "ray": {"backend": "ray", "url": ray_server.url},
+            "ray, @serve.batch": {"backend": "ray", "url": batched_server.url},
         }
         common = {"max_windows_in_flight": IN_FLIGHT, "request_timeout_s": 600}
         found = {name: backends.build(sections.Speech.model_validate(each | common)) for name, each in told.items()}

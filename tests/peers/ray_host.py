@@ -1,10 +1,13 @@
-"""Run the application on a Ray of this process, on loopback alone, until SIGTERM: `python ray_host.py PORT CPUS`.
+"""Run an application on a Ray of this process, on loopback alone, until SIGTERM: `python ray_host.py PORT CPUS`.
+
+`RAY_APP` names its module; without it, ours.
 
 Replicas find the packages in the folder that `EXTRA_PACKAGES` names, after everything else.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -12,8 +15,6 @@ import threading
 
 import ray
 from ray import serve
-
-from aftercall.serve import app
 
 
 def _find_packages() -> None:
@@ -32,7 +33,7 @@ def main(port: int, cpus: int) -> None:
         runtime_env={"worker_process_setup_hook": _find_packages},
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 60})
-    serve.run(app.app)
+    serve.run(importlib.import_module(os.environ.get("RAY_APP", "aftercall.serve.app")).app)
     print("READY", flush=True)
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
