@@ -137,11 +137,13 @@ async def _events(
             try:
                 teller = audio_views.Teller(asked)
                 async for said in _until(ending, line):
-                    yield ": still at it\n\n" if said is None else teller.said(said)
+                    told = ": still at it\n\n" if said is None else teller.said(said)
+                    if told:
+                        yield told
                 yield teller.done(await ending)
             except problems.ProblemError as exc:
-                told = openai_errors.describe(exc.status, exc.detail, code=exc.code, param=exc.param)
-                yield audio_views.event(told.model_dump())
+                failure = openai_errors.describe(exc.status, exc.detail, code=exc.code, param=exc.param)
+                yield audio_views.event(failure.model_dump())
             finally:
                 ending.cancel()
 
