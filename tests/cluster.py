@@ -191,14 +191,14 @@ class Consumer:
     """One `aftercall consume`, or another command that runs the same pod."""
 
     def __init__(self, env: Mapping[str, str], log: pathlib.Path, *, command: tuple[str, ...] = ()) -> None:
-        self._out = log.open("ab")
         self.log = log
-        self.process = subprocess.Popen(
-            [sys.executable, *(command or ("-m", "aftercall.cli", "consume"))],
-            env={**os.environ, **env},
-            stdout=self._out,
-            stderr=self._out,
-        )
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, *(command or ("-m", "aftercall.cli", "consume"))],
+                env={**os.environ, **env},
+                stdout=out,
+                stderr=out,
+            )
 
     def wait_ready(self, timeout_s: float = 60) -> None:
         """Return once it has said that it is ready."""
