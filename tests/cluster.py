@@ -228,7 +228,6 @@ class Consumer:
         """End it at once."""
         self.process.kill()
         self.process.wait()
-        self._out.close()
 
 
 def rows(folder: pathlib.Path, sql: str) -> list[list[str]]:
