@@ -130,6 +130,44 @@ def test_what_a_server_does_not_tell_is_none(server: Server) -> None:
     )
 
 
+def test_a_server_that_has_no_times_is_asked_for_none(server: Server) -> None:
+    """As vLLM refuses verbose JSON for some models: the same window in plain JSON, and from then on nothing else."""
+
+    class NoTimes(Handler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            server.requests.append((self.path, {}, body))
+            told = b"Currently do not support verbose_json" if b"verbose_json" in body else b'{"text": "hello"}'
+            self.send_response(400 if b"verbose_json" in body else 200)
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+    server.RequestHandlerClass = NoTimes
+
+    async def run() -> None:
+        url = f"http://127.0.0.1:{server.server_port}"
+        backend = openai.OpenAIBackend(url, model="qwen", api_key=None, max_in_flight=2, request_timeout_s=5)
+        assert backend.info.capabilities.word_times
+        for _ in range(3):
+            result = await backend.transcribe(windows.Window("w", "acme", bytes(32_000)))
+            assert ("hello", None) == (result.text, result.words)
+        can = backend.info.capabilities
+        assert (False, False, False) == (can.word_times, can.logprobs, can.no_speech)
+        await backend.close()
+
+    asyncio.run(run())
+    assert [True, False, False, False] == [b"verbose_json" in body for _, _, body in server.requests]
+
+
+@pytest.mark.parametrize(("told", "code"), [("english", "en"), ("Japanese", "ja"), ("de", "de"), ("mandarin", "zh")])
+def test_languages_are_known_by_name_and_by_code(server: Server, told: str, code: str) -> None:
+    """OpenAI says `english`, others `en`."""
+    Server.reply = (200, {}, json.dumps({**GOOD, "language": told}).encode())
+
+    assert code == ask(server).language
+
+
 @pytest.mark.parametrize(
     ("status", "family", "reason"),
     [

@@ -6,6 +6,7 @@ Each window goes as a WAV of its own; the server batches, or not. What it does n
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import math
 import wave
@@ -14,11 +15,12 @@ from typing import Any
 import httpx2
 
 from aftercall.contracts import errors, outcomes, windows
+from aftercall.serve import language_names
 
 _PATH = "/audio/transcriptions"
 _RETRY_AFTER_S = 5.0
-_ISO_NAMES = {"english": "en", "spanish": "es", "german": "de", "french": "fr", "italian": "it", "portuguese": "pt"}
-"""OpenAI's verbose_json names languages in English; codes are passed through."""
+_NOT_THAT_FORM = frozenset({400, 415, 422})
+"""How servers refuse `verbose_json`: vLLM for models that have no times, such as Qwen's."""
 
 
 class OpenAIBackend:
@@ -33,20 +35,21 @@ class OpenAIBackend:
         # No redirects: audio goes where the settings say and nowhere else.
         self._client = httpx2.AsyncClient(headers=headers, timeout=request_timeout_s, follow_redirects=False)
         self._room = asyncio.Semaphore(max_in_flight)
+        self._verbose = True
+        self._tells = windows.Capabilities(
+            word_times=True, logprobs=True, no_speech=True, translation=False, prompts=True
+        )
 
     @property
     def info(self) -> windows.BackendInfo:
-        """What answers, as far as a server behind an address can be known."""
-        capabilities = windows.Capabilities(
-            word_times=True, logprobs=True, no_speech=True, translation=False, prompts=True
-        )
+        """What answers, as far as a server behind an address can be known: what it can tell shows in its answers."""
         return windows.BackendInfo(
             backend="openai",
             model=self._model,
             revision="unknown",
             precision=None,
             languages=None,
-            capabilities=capabilities,
+            capabilities=self._tells,
         )
 
     async def start(self) -> None:
@@ -64,24 +67,38 @@ class OpenAIBackend:
                 "translation is not available from an OpenAI-compatible backend",
                 reason=outcomes.Reason.UNSUPPORTED_OPTION,
             )
-        form: dict[str, Any] = {
-            "model": self._model,
-            "response_format": "verbose_json",
-            "temperature": str(asked.temperature),
-            "timestamp_granularities[]": ["word", "segment"],
-        }
+        async with self._room:
+            verbose = self._verbose
+            answer = await self._post(window, verbose=verbose)
+            if verbose and answer.status_code in _NOT_THAT_FORM:
+                # Refused for its form, or for what is in it? The plain form tells; a server that takes it keeps to it.
+                plain = await self._post(window, verbose=False)
+                if plain.status_code == 200:
+                    self._verbose, answer = False, plain
+        result = self._read(window, answer)
+        self._tells = dataclasses.replace(
+            self._tells,
+            word_times=result.words is not None,
+            logprobs=result.avg_logprob is not None,
+            no_speech=result.no_speech_probability is not None,
+        )
+        return result
+
+    async def _post(self, window: windows.Window, *, verbose: bool) -> httpx2.Response:
+        asked = window.options
+        form: dict[str, Any] = {"model": self._model, "temperature": str(asked.temperature), "response_format": "json"}
+        if verbose:
+            form |= {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
         if asked.language is not None:
             form["language"] = asked.language
         if asked.prompt is not None:
             form["prompt"] = asked.prompt
-        async with self._room:
-            try:
-                answer = await self._client.post(
-                    self._url, data=form, files={"file": ("window.wav", wav(window.pcm), "audio/wav")}
-                )
-            except httpx2.HTTPError as exc:
-                raise _unavailable(f"the speech server cannot be reached ({type(exc).__name__})", None) from exc
-        return self._read(window, answer)
+        try:
+            return await self._client.post(
+                self._url, data=form, files={"file": ("window.wav", wav(window.pcm), "audio/wav")}
+            )
+        except httpx2.HTTPError as exc:
+            raise _unavailable(f"the speech server cannot be reached ({type(exc).__name__})", None) from exc
 
     def _read(self, window: windows.Window, answer: httpx2.Response) -> windows.WindowResult:
         status = answer.status_code
@@ -142,7 +159,7 @@ def read_result(window: windows.Window, plain: dict[str, Any]) -> windows.Window
             if (start_s := _number(segment.get("start"))) is not None
             and (end_s := _number(segment.get("end"))) is not None
         ),
-        language=_ISO_NAMES.get(language.lower(), language.lower()) if isinstance(language, str) and language else None,
+        language=language_names.code_of(language) if isinstance(language, str) and language else None,
         language_probability=None,
         avg_logprob=_mean(segments, "avg_logprob"),
         no_speech_probability=_number(segments[0].get("no_speech_prob")) if segments else None,
