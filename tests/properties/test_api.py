@@ -76,7 +76,7 @@ def test_no_body_breaks_a_request(body: bytes) -> None:
 @given(detail=st.text())
 def test_a_problem_is_one_line_of_json_whatever_it_quotes(detail: str) -> None:
     """Lone surrogates and line breaks of every kind included."""
-    shown = json.loads(bytes(problems.answer(400, detail).body))["detail"]
+    shown = json.loads(bytes(problems.answer(problems.ProblemError(400, detail), path="/v1/calls").body))["detail"]
 
     assert len(shown.splitlines()) <= 1
     assert len(shown) <= 501
