@@ -91,7 +91,13 @@ def buckets(engine: ctranslate2.Engine, rounds: int) -> None:
 def errors() -> None:
     """Print words that come out wrong on identical clips, padded both ways."""
     engine = ctranslate2.Engine(str(material.MODEL), device="cpu", threads=THREADS)
-    turns = material.sentences(64)
+    turns = []
+    for call in sorted(material.CALLS.glob("*.opus")):
+        told, audio = material.reference(call), material.load(call)
+        for turn in told["turns"]:
+            first, last = (int(turn[name] * 16_000) for name in ("start_s", "end_s"))
+            clip = audio[turn["channel"], max(0, first - 3_200) : last + 3_200]
+            turns.append((told["language"], turn["text"], clip))
     for trim in (False, True):
         wrong = []
         for language, _, audio in turns:

@@ -18,7 +18,7 @@ tk turkmen, nn nynorsk, mt maltese, sa sanskrit, lb luxembourgish, my myanmar, b
 malagasy, as assamese, tt tatar, haw hawaiian, ln lingala, ha hausa, ba bashkir, jw javanese, su sundanese,
 yue cantonese
 """
-_CODES = {name: code for code, name in re.findall(r"(\w+) (\w+)", _NAMES)}
+_CODES: dict[str, str] = {name: code for code, name in re.findall(r"(\w+) (\w+)", _NAMES)}
 _CODES |= {"haitian creole": "ht", "mandarin": "zh", "burmese": "my"}
 
 
