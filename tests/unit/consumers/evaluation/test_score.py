@@ -72,6 +72,15 @@ def test_words_on_the_wrong_channel_are_wrong_twice() -> None:
     assert (4, 4) == (found.words.deleted, found.words.inserted)
 
 
+def test_words_where_nobody_spoke_are_added() -> None:
+    """On a channel of which the reference tells nothing, and against a reference without words."""
+    one_sided = reference.Reference(turns=SAID.turns[:1])
+
+    assert score.Words(4, 0, 0, 4) == score.score(one_sided, GOOD, language="en").words
+    silent = reference.Reference(turns=(SAID.turns[0].model_copy(update={"text": ""}),))
+    assert score.Words(0, 0, 0, 8) == score.score(silent, GOOD, language="en").words
+
+
 def test_who_spoke_is_an_error_rate_of_its_own() -> None:
     """Speakers' names do not count, only who is who; four seconds of speech, two given to the wrong one."""
     swapped = heard((0, 0.0, 2.0, "hello this is anna"), (0, 3.0, 5.0, "I owe you $21"), channels=1)
