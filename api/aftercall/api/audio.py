@@ -15,8 +15,6 @@ from aftercall.api import access, audio_views, bodies, desk, forms, openai_error
 from aftercall.consumers import live
 from aftercall.contracts import identity, outcomes, transcript, windows
 
-LOCAL_TENANT = "local"
-"""Whose recordings are that come without a key, on this machine alone."""
 _CHUNK_BYTES = 1 << 20
 _KEEP_ALIVE_S = 15.0
 _STREAM = "text/event-stream"
@@ -70,7 +68,7 @@ async def _transcribe(
     task: windows.Task,
     knows: Callable[[str | None], str | None],
 ) -> fastapi.Response:
-    tenant = caller if caller is not None else LOCAL_TENANT
+    tenant = caller if caller is not None else identity.LOCAL_TENANT
     async with contextlib.AsyncExitStack() as held:
         held.enter_context(found.place(tenant))
         bodies.check_whole(request, max_bytes=found.max_bytes)

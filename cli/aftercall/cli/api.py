@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 from collections.abc import Awaitable, Callable
 
 import typer
 
 from aftercall.api import deployed, desk, ingest, server
-from aftercall.cli import configuration, deployment, telemetry
+from aftercall.cli import clock, configuration, deployment, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.consumers import observer, tenants, topics, tracking
 from aftercall.consumers.intake import uploads
@@ -45,8 +44,7 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
 
         def publishing(source: str) -> Callable[[events.RecordingReady], Awaitable[None]]:
             async def publish(data: events.RecordingReady) -> None:
-                now = datetime.datetime.now(datetime.UTC)
-                await topic.append(events.recording_ready(data, source=source, now=now))
+                await topic.append(events.recording_ready(data, source=source, now=clock.utc_now()))
 
             return publish
 

@@ -13,7 +13,7 @@ from aftercall.cli import clock
 from aftercall.consumers import checkpoints, recognition
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import events, identity, reports, settings, transcript
+from aftercall.contracts import events, identity, settings, transcript
 from aftercall.contracts.tenants import TenantPolicy
 from aftercall.serve import backends
 
@@ -38,7 +38,7 @@ class Offline:
         work = identity.Work(event.recording, "file", 1)
         taken = delivery.Delivery(work, event, attempts=1, strikes=0, queued_at=0.0)
         async with self._room:
-            return await self._recognizer.transcribe(taken, checkpoints.NoCheckpoints(), _unreported)
+            return await self._recognizer.transcribe(taken, checkpoints.NoCheckpoints(), recognition.unreported)
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +78,3 @@ async def open_offline(
         await backend.close()
         if diarizer is not None:
             await diarizer.close()
-
-
-async def _unreported(_: reports.Stage, __: float | None, ___: float | None) -> None:
-    pass

@@ -11,7 +11,7 @@ from aftercall.consumers import checkpoints, observer, recognition, shadow
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.publish import objects
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import errors, reports, settings, tenants, transcript
+from aftercall.contracts import errors, settings, tenants, transcript
 from aftercall.serve import backends
 
 
@@ -46,7 +46,7 @@ class Shadowing:
         )
 
         async def transcribe(taken: delivery.Delivery) -> transcript.Transcript:
-            return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), _unreported)
+            return await recognizer.transcribe(taken, checkpoints.NoCheckpoints(), recognition.unreported)
 
         self._shadow = shadow.Shadow(
             transcribe, store, share=configured.shadow.share, observe=observe, now=clock.utc_now
@@ -67,7 +67,3 @@ class Shadowing:
         if self._shadow is not None:
             await self._shadow.close()
             await self._backend.close()
-
-
-async def _unreported(_: reports.Stage, __: float | None, ___: float | None) -> None:
-    pass

@@ -13,7 +13,6 @@ from aftercall.consumers.transcript import formats
 from aftercall.contracts import errors, identity, settings, transcript
 
 EXIT_FAILED = 1
-_TENANT = "local"
 
 
 def transcribe(
@@ -63,7 +62,7 @@ async def _transcribe_all(
     form: formats.Format,
     targets: list[pathlib.Path | None],
 ) -> bool:
-    async with offline.open_offline(configured, resolved, [_TENANT]) as hears:
+    async with offline.open_offline(configured, resolved, [identity.LOCAL_TENANT]) as hears:
         jobs = [asyncio.create_task(_one(hears, path)) for path in resolved]
         all_good = True
         for file, target, task in zip(files, targets, jobs, strict=True):
@@ -79,7 +78,9 @@ async def _transcribe_all(
 async def _one(hears: offline.Offline, file: pathlib.Path) -> transcript.Transcript | str:
     """Return the transcript, or in one sentence why there is none."""
     try:
-        return await hears.transcribe(file, tenant=_TENANT, call_id=identity.parse_id(file.name, what="file name"))
+        return await hears.transcribe(
+            file, tenant=identity.LOCAL_TENANT, call_id=identity.parse_id(file.name, what="file name")
+        )
     except (errors.AftercallError, identity.InvalidIdError) as exc:
         return errors.sentence(exc)
 

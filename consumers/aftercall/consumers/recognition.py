@@ -21,6 +21,10 @@ Report = Callable[[reports.Stage, float | None, float | None], Awaitable[None]]
 """Takes the stage, how far along it is (0 to 1) and the audio-seconds, each as far as known."""
 
 
+async def unreported(_: reports.Stage, __: float | None, ___: float | None) -> None:
+    """Report to nobody."""
+
+
 class Recognizer:
     """Makes transcripts. Windows of all calls share `max_windows_in_flight` in fair order."""
 
@@ -46,7 +50,7 @@ class Recognizer:
         self._egress_host = egress_host
         self._policy_of = policy_of or configured.policy
         self._observe = observe or observer.Unobserved()
-        self._listeners = listeners or live.Listeners()
+        self._listeners = listeners
         self._speakers = speaking.Speaking(diarizer, max_duration_s=configured.diarization.max_duration_s)
         self._now = now
         self._clock = clock
@@ -150,7 +154,10 @@ class Recognizer:
         open_from_s: dict[int, float] = {}
         spoken = tongues.Tongues(options.language, switching=self._settings.speech.code_switching)
 
-        def tell() -> None:
+        def tell(one: heard.HeardWindow) -> None:
+            if self._listeners is None:
+                return
+            in_order.add(one)
             until_s = min([cutter.next_from_s, *open_from_s.values()])
             self._listeners.tell(taken.work.transcription_id, in_order.before(until_s))
 
@@ -173,9 +180,8 @@ class Recognizer:
                 if came.verdict.accepted and not came.verdict.silent:
                     language, probability = came.result.language, came.result.language_probability
                 found.append(one)
-                in_order.add(one)
                 del open_from_s[id(cut)]
-                tell()
+                tell(one)
                 await report(reports.Stage.TRANSCRIBING, _progress(cut, facts), None)
             finally:
                 spoken.heard(cut.channel, language, probability)

@@ -69,6 +69,8 @@ def key_part(value: str) -> str:
     return f"{head}=.{hashlib.sha256(value.encode()).hexdigest()}"
 
 
+LOCAL_TENANT = "local"
+"""Whose recordings are that come without a tenant, on this machine alone."""
 COMPARISONS = "comparisons"
 """The prefix of what a second backend on trial made of recordings, in figures."""
 

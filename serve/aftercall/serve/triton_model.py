@@ -6,6 +6,7 @@ ragged: windows of all lengths share a batch), `ANSWER` (a JSON string). Everyth
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -65,12 +66,12 @@ def request_of(head: np.ndarray[Any, Any], pcm: np.ndarray[Any, Any]) -> hosting
     return hosting.Request(told if isinstance(told, bytes) else str(told).encode(), pcm.astype("<i2").tobytes())
 
 
-class Hosted:
+class Hosted(abc.ABC):
     """A model of Triton's Python backend; what answers is a subclass's."""
 
+    @abc.abstractmethod
     def answers(self, requests: Sequence[hosting.Request]) -> list[bytes]:
         """Answer the requests of a batch, in its order."""
-        raise NotImplementedError
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer every request of a batch, in its order; one that was withdrawn costs nothing. Triton calls this."""

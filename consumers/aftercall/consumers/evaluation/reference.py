@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from aftercall.contracts import errors, events
+from aftercall.contracts import errors, events, identity
 
 Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 _OWN = {"audio", "reference", "text", "tenant", "call_id", "language", "min_speakers", "max_speakers"}
@@ -62,7 +62,7 @@ class Row(pydantic.BaseModel):
 
     audio: pathlib.Path
     reference: Reference
-    tenant: events.TenantId = "local"
+    tenant: events.TenantId = identity.LOCAL_TENANT
     call_id: events.CallId
     language: str | None = None
     min_speakers: events.Speakers | None = None

@@ -7,6 +7,7 @@ A prompt replaces the decoder's task tokens, so that nothing can stand before th
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 import typing
@@ -59,29 +60,24 @@ class Engine:
         )
         self._clock = clock
         self._languages = _languages(self._llm.tokenizer)
-        self._logprobs = False
-        self._model = folder
-        self._precision = precision
-
-    @property
-    def info(self) -> windows.BackendInfo:
-        """Which model answers."""
-        translates = len(self._languages) > 1 and not any(part in self._model.name for part in _PAST_TRANSLATION)
-        return windows.BackendInfo(
+        translates = len(self._languages) > 1 and not any(part in folder.name for part in _PAST_TRANSLATION)
+        self.info = windows.BackendInfo(
             backend="tensorrt_llm",
-            model=self._model.name,
-            revision=models.digest(self._model / "config.json"),
-            precision=self._precision,
+            model=folder.name,
+            revision=models.digest(folder / "config.json"),
+            precision=precision,
             languages=self._languages or ("en",),
             capabilities=windows.Capabilities(
-                word_times=False, logprobs=self._logprobs, no_speech=False, translation=translates, prompts=False
+                word_times=False, logprobs=False, no_speech=False, translation=translates, prompts=False
             ),
         )
 
     def warm_up(self) -> None:
         """Run a second of silence through everything, and find out whether log probabilities are told."""
         silence = windows.Window("warm-up", "", bytes(2 * windows.SAMPLE_RATE_HZ), windows.Options(language="en"))
-        self._logprobs = self.transcribe([silence])[0].avg_logprob is not None
+        told = self.transcribe([silence])[0].avg_logprob is not None
+        can = dataclasses.replace(self.info.capabilities, logprobs=told)
+        self.info = dataclasses.replace(self.info, capabilities=can)
 
     def bucket(self, window: windows.Window) -> Hashable:
         """Put all windows into one bucket: requests are independent. Raise for what cannot be served."""
@@ -92,7 +88,7 @@ class Engine:
             )
         if asked.task is windows.Task.TRANSLATE and not self.info.capabilities.translation:
             raise errors.RejectedError(
-                f"model {self._model.name} cannot translate", reason=outcomes.Reason.UNSUPPORTED_OPTION
+                f"model {self.info.model} cannot translate", reason=outcomes.Reason.UNSUPPORTED_OPTION
             )
         if asked.beam_size > 1 or asked.prompt or asked.timestamps:
             raise errors.PermanentError(
