@@ -16,6 +16,7 @@ import httpx2
 
 from aftercall.contracts import errors, outcomes, windows
 from aftercall.serve import language_names
+from aftercall.serve.clients import waiting
 
 _PATH = "/audio/transcriptions"
 _RETRY_AFTER_S = 5.0
@@ -196,5 +197,5 @@ def _number(value: Any) -> float | None:
 def _unavailable(
     message: str, retry_after: str | None, *, reason: outcomes.Reason = outcomes.Reason.BACKEND_UNAVAILABLE
 ) -> errors.TransientError:
-    delay_s = float(retry_after) if retry_after is not None and retry_after.isdecimal() else _RETRY_AFTER_S
+    delay_s = waiting.retry_after_s(retry_after, otherwise_s=_RETRY_AFTER_S)
     return errors.TransientError(message, reason=reason, retry_after_s=delay_s)

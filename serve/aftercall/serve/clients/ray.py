@@ -6,7 +6,7 @@ import httpx2
 
 from aftercall.contracts import errors, outcomes
 from aftercall.serve import packing
-from aftercall.serve.clients import replicas
+from aftercall.serve.clients import replicas, waiting
 
 _PASSING = frozenset({404, 408, 425})
 """Beside every 5xx: 404 is an application that is being deployed."""
@@ -34,11 +34,10 @@ class RayChannel:
         if answer.status_code == 200:
             return answer.content
         if answer.status_code == 429:
-            told = answer.headers.get("retry-after", "")
             raise errors.TransientError(
                 "Ray's replicas are full",
                 reason=outcomes.Reason.BACKEND_BUSY,
-                retry_after_s=float(told) if told.isdecimal() else 1.0,
+                retry_after_s=waiting.retry_after_s(answer.headers.get("retry-after"), otherwise_s=1.0),
             )
         if answer.status_code in _PASSING or answer.status_code >= 500:
             raise _passing(f"Ray answered {answer.status_code}")
