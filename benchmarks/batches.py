@@ -3,13 +3,18 @@
 1. Random weights: windows of one call at a time against batches of 2 to 32 of as many calls, on the same engine;
    fill is the share of the encoder's 30 s that is sound.
 2. Windows of mixed lengths, padded to 30 s and to their bucket (`speech.trim_padding`): times real time.
-3. The test model on turns of the held-out calls, padded both ways: words that come out wrong.
+3. Tenants with vocabularies of different lengths: batches and speed with prompts as they are, and filled up
+   (`speech.fill_prompts`).
+4. The test model on turns of the held-out calls, padded both ways: words that come out wrong. (It was never trained
+   on prompts, so that it says nothing of what those do to words.)
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import dataclasses
+import random
 import statistics
 import sys
 import time
@@ -67,6 +72,15 @@ def curve(engine: ctranslate2.Engine, lengths_s: list[int], rounds: int) -> None
         print(f"{length_s:>6} s {length_s / 30:>5.2f} {shown}   {gain:.2f}", flush=True)
 
 
+def formed(engine: ctranslate2.Engine, line: Sequence[windows.Window]) -> list[list[windows.Window]]:
+    """Return batches of at most eight of each bucket, the longest first, so that no thread ends late."""
+    by_bucket: dict[object, list[windows.Window]] = {}
+    for window in line:
+        by_bucket.setdefault(engine.bucket(window), []).append(window)
+    batches = [some[at : at + 8] for some in by_bucket.values() for at in range(0, len(some), 8)]
+    return sorted(batches, key=lambda some: -sum(window.duration_s for window in some))
+
+
 def buckets(engine: ctranslate2.Engine, rounds: int) -> None:
     """Print what padding to buckets is worth for windows of mixed lengths."""
     lengths_s = [3, 5, 7, 9, 12, 16, 21, 28] * 8
@@ -74,18 +88,48 @@ def buckets(engine: ctranslate2.Engine, rounds: int) -> None:
     for _ in range(rounds):
         for trim in found:
             line = asked(lengths_s, trim=trim)
-            by_bucket: dict[object, list[windows.Window]] = {}
-            for window in line:
-                by_bucket.setdefault(engine.bucket(window), []).append(window)
-            # Each bucket in batches of at most eight; those of the longest windows first, so that no thread ends late.
-            batches = [some[at : at + 8] for some in by_bucket.values() for at in range(0, len(some), 8)]
-            batches.sort(key=lambda some: -sum(window.duration_s for window in some))
-            found[trim].append(sum(lengths_s) / seconds_for(engine, batches))
+            found[trim].append(sum(lengths_s) / seconds_for(engine, formed(engine, line)))
     whole, trimmed = (statistics.median(found[trim]) for trim in found)
     print(
         f"windows of 3 to 28 s: padded to 30 s {whole:.1f}, to buckets {trimmed:.1f} times real time:"
         f" {trimmed / whole:.2f}"
     )
+
+
+def vocabularies(engine: ctranslate2.Engine, rounds: int) -> None:
+    """Print what prompts of different lengths cost: windows of 64 tenants, each with a vocabulary of its own."""
+    rng = random.Random(1)
+    line = asked([10] * 64)
+    prompts = [vocabulary(rng, rng.randint(1, 40)) for _ in line]
+    ways = {
+        "no vocabulary": {},
+        "vocabularies as they are": {"fill_prompt": False},
+        "filled up": {"fill_prompt": True},
+    }
+    speeds: dict[str, list[float]] = {way: [] for way in ways}
+    sizes: dict[str, float] = {}
+    for _ in range(rounds):
+        for way, told in ways.items():
+            each = [
+                dataclasses.replace(
+                    one, options=dataclasses.replace(one.options, prompt=prompt if told else None, **told)
+                )
+                for one, prompt in zip(line, prompts, strict=True)
+            ]
+            batches = formed(engine, each)
+            sizes[way] = len(each) / len(batches)
+            speeds[way].append(640 / seconds_for(engine, batches))
+    told = [f"{way} {statistics.median(found):.1f} (batches of {sizes[way]:.1f})" for way, found in speeds.items()]
+    print(f"windows of 10 s of 64 tenants, times real time: {', '.join(told)}", flush=True)
+
+
+def vocabulary(rng: random.Random, n_terms: int) -> str:
+    """Return a prompt of made-up names."""
+    names = [
+        "".join(rng.choice(["ba", "lo", "ker", "mi", "sto", "va", "ne", "dro"]) for _ in range(3))
+        for _ in range(n_terms)
+    ]
+    return ", ".join(name.capitalize() for name in names) + "."
 
 
 def errors() -> None:
@@ -110,7 +154,7 @@ def errors() -> None:
 
 
 def main() -> None:
-    """Run all three."""
+    """Run all four."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--sizes", nargs="*", default=["tiny", "base"])
     arguments.add_argument("--rounds", type=int, default=3)
@@ -124,6 +168,7 @@ def main() -> None:
         engine = ctranslate2.Engine(model, device="cpu", precision="int8", threads=THREADS, workers=THREADS)
         curve(engine, given.seconds, given.rounds)
         buckets(engine, given.rounds)
+        vocabularies(engine, given.rounds)
 
 
 if __name__ == "__main__":

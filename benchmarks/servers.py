@@ -30,7 +30,7 @@ from aftercall.serve import backends, triton_repository
 THREADS = 2
 MAX_BATCH = 8
 IN_FLIGHT = 32
-WINDOWS = {"tiny": 192, "base": 128, "small": 64}
+WINDOWS = {"tiny": 192, "base": 96, "small": 48}
 
 
 def line(seconds: int, n: int, *, mixed: bool = False) -> list[windows.Window]:
@@ -86,8 +86,8 @@ class Sides:
 
 
 @contextlib.asynccontextmanager
-async def sides(model: str) -> AsyncIterator[Sides]:
-    """Start them all."""
+async def sides(model: str, *, serve_batch: bool) -> AsyncIterator[Sides]:
+    """Start them all; Ray with its own batching only where asked for."""
 
     def triton(folder: pathlib.Path) -> tritonserver.Triton:
         speech = triton_repository.Speech(model=model, threads=1, instances=THREADS, max_batch_windows=MAX_BATCH)
@@ -103,16 +103,20 @@ async def sides(model: str) -> AsyncIterator[Sides]:
         told = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_APP": "ray_batched", "PYTHONPATH": path}
         return rayserve.Ray(folder, model=pathlib.Path(model), replicas=THREADS, **told)
 
-    with started(triton) as triton_server, started(ray) as ray_server, started(ray_batched) as batched_server:
+    with contextlib.ExitStack() as servers:
+        triton_server = servers.enter_context(started(triton))
+        ray_server = servers.enter_context(started(ray))
         assert isinstance(triton_server, tritonserver.Triton)
         assert isinstance(ray_server, rayserve.Ray)
-        assert isinstance(batched_server, rayserve.Ray)
         told: dict[str, dict[str, object]] = {
             "in process": {"model": model, "device": "cpu", "threads": THREADS, "max_batch_windows": MAX_BATCH},
             "triton": {"backend": "triton", "url": triton_server.url},
             "ray": {"backend": "ray", "url": ray_server.url},
-            "ray, @serve.batch": {"backend": "ray", "url": batched_server.url},
         }
+        if serve_batch:
+            batched_server = servers.enter_context(started(ray_batched))
+            assert isinstance(batched_server, rayserve.Ray)
+            told["ray, @serve.batch"] = {"backend": "ray", "url": batched_server.url}
         common = {"max_windows_in_flight": IN_FLIGHT, "request_timeout_s": 600}
         found = {name: backends.build(sections.Speech.model_validate(each | common)) for name, each in told.items()}
         for backend in found.values():
@@ -122,10 +126,10 @@ async def sides(model: str) -> AsyncIterator[Sides]:
             await backend.close()
 
 
-async def run(name: str, rounds: int, lengths_s: list[int]) -> None:
+async def run(name: str, rounds: int, lengths_s: list[int], *, serve_batch: bool) -> None:
     """Print one model's tables."""
     n = WINDOWS[name]
-    async with sides(str(whispers.build(name))) as all_of:
+    async with sides(str(whispers.build(name)), serve_batch=serve_batch) as all_of:
         for backend in all_of.backends.values():
             await whole(backend, line(5, 4))
         print(
@@ -171,9 +175,10 @@ def main() -> None:
     arguments.add_argument("--sizes", nargs="*", default=list(whispers.ON_A_CPU))
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", nargs="*", type=int, default=[5, 10, 20])
+    arguments.add_argument("--serve-batch", action="store_true", help="Ray's own batching beside ours")
     given = arguments.parse_args()
     for name in ["tiny"] if given.quick else given.sizes:
-        asyncio.run(run(name, 1 if given.quick else given.rounds, given.seconds))
+        asyncio.run(run(name, 1 if given.quick else given.rounds, given.seconds, serve_batch=given.serve_batch))
 
 
 if __name__ == "__main__":

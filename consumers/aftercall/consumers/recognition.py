@@ -105,6 +105,7 @@ class Recognizer:
                     beam_size=speech.beam_size,
                     trim=speech.trim_padding,
                     prompt=vocabulary.prompt_of(terms),
+                    fill_prompt=speech.fill_prompts,
                 )
                 found = await self._hear_all(cutter, decoding.facts, hear, taken, options, report, watch)
                 facts, trailer = decoding.facts, decoding.trailer

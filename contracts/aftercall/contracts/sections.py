@@ -116,6 +116,9 @@ class Speech(Section):
     trim_padding: bool = False
     """Pad short windows to 10, 15, 20 or 25 s, not 30: up to 3 times as fast on a CPU; try it on your own calls
     first, since models differ in how they bear it. What fails the quality measures is decoded again, padded in full."""
+    fill_prompts: bool = False
+    """Say parts of a vocabulary twice, to 2, 4, 8, 16 and so on up to 223 tokens: windows of different vocabularies
+    then share batches, which CTranslate2 forms of prompts of one length only. Try it on your own calls first."""
     request_timeout_s: PositiveSeconds = 120.0
     """Seconds for one request to `url`."""
 

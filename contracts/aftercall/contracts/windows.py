@@ -29,7 +29,8 @@ class Options:
 
     `language` None asks for detection. `temperature` 0 is greedy or beam search; above 0 samples.
     `timestamps` lets the model emit its own segment times; word times come from alignment either way.
-    `trim` lets an engine pad a short window to less than the 30 s that Whisper was trained on.
+    `trim` lets an engine pad a short window to less than the 30 s that Whisper was trained on; `fill_prompt` lets it
+    say parts of a prompt twice, so that prompts of nearly one length share a batch.
     """
 
     language: str | None = None
@@ -41,6 +42,7 @@ class Options:
     prompt: str | None = None
     max_new_tokens: int | None = None
     trim: bool = False
+    fill_prompt: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -132,19 +132,41 @@ def placed(result: windows.WindowResult) -> list[tuple[str, float, float]]:
     return [(word.text, word.start_s, word.end_s) for word in result.words or ()]
 
 
-def test_prompts_of_one_length_share_a_batch_and_do_not_leak(ours: ctranslate2.Engine) -> None:
-    """Each row is led by its own prompt alone."""
-    base = windows_of(windows.Options(language="en"), 2)
-    prompts = ("hello anna", "hello peter")
+@pytest.mark.parametrize("fill", [False, True])
+def test_prompts_share_a_batch_where_they_are_of_one_length_and_do_not_leak(
+    ours: ctranslate2.Engine, fill: bool
+) -> None:
+    """Each row is led by its own prompt alone; filled up, 5, 6 and 8 tokens are of one length."""
+    base = windows_of(windows.Options(language="en"), 3)
     asked = [
-        dataclasses.replace(window, options=dataclasses.replace(window.options, prompt=prompt))
-        for window, prompt in zip(base, prompts, strict=True)
+        dataclasses.replace(one, options=dataclasses.replace(one.options, prompt=prompt, fill_prompt=fill))
+        for one, prompt in zip(
+            base, ("hello anna and peter", "hello anna and peter again", "Acme, Globex."), strict=True
+        )
     ]
-    lengths = {ours.bucket(window) for window in asked}
+    assert (1 if fill else 3) == len({ours.bucket(window) for window in asked})
 
-    together = ours.transcribe(asked) if len(lengths) == 1 else [ours.transcribe([window])[0] for window in asked]
+    alone = [ours.transcribe([window])[0].text for window in asked]
 
-    assert [ours.transcribe([window])[0].text for window in asked] == [result.text for result in together]
+    if fill:
+        assert alone == [result.text for result in ours.transcribe(asked)]
+    else:
+        with pytest.raises(ValueError, match="the same position"):
+            ours.transcribe(asked)
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "n_filled"), [(0, 0), (1, 1), (3, 4), (4, 4), (5, 8), (33, 64), (130, 223), (223, 223), (300, 223)]
+)
+def test_a_filled_prompt_keeps_its_end_and_says_nothing_thrice(n_tokens: int, n_filled: int) -> None:
+    """What stands before it is the end of itself."""
+    tokens = list(range(n_tokens))
+
+    found = ctranslate2.filled(tokens, room=223)
+
+    assert n_filled == len(found)
+    assert found[-min(223, n_tokens) :] == tokens[-223:]
+    assert all(found.count(token) <= 2 for token in tokens)
 
 
 def test_what_cannot_share_a_batch_has_another_bucket(ours: ctranslate2.Engine) -> None:

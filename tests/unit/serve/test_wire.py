@@ -23,6 +23,7 @@ OPTIONS = st.builds(
     prompt=st.none() | TEXTS,
     max_new_tokens=st.none() | st.integers(1, 448),
     trim=st.booleans(),
+    fill_prompt=st.booleans(),
 )
 NUMBERS = st.none() | st.floats(-10, 10)
 TIMES = st.floats(0, 30)

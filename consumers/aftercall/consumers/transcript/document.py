@@ -193,6 +193,7 @@ def _model(facts: Facts) -> transcript.Model:
             "task": str(options.task),
             "beam_size": options.beam_size,
             "trim": options.trim,
+            "fill_prompt": options.fill_prompt,
             "timestamps": options.timestamps,
             "word_times": options.word_times,
             "vocabulary": list(facts.vocabulary),
