@@ -11,6 +11,7 @@ from aftercall.cli import configuration, pod, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.consumers import topics
 from aftercall.contracts import settings
+from aftercall.serve import backends
 
 
 def consume(model: configuration.ModelName = None, settings_file: configuration.SettingsFile = None) -> None:
@@ -28,6 +29,7 @@ def consume(model: configuration.ModelName = None, settings_file: configuration.
     if not configured.recording.from_web:
         wanted["store__recording_buckets"] = "names no bucket that recordings may be fetched from"
     configuration.need(configured, **wanted)
+    backends.prepare(configured.speech)
     with telemetry.telling(configured.telemetry, part="consumer"):
         asyncio.run(run(configured))
 

@@ -13,6 +13,7 @@ import typer
 from aftercall.cli import configuration, local
 from aftercall.consumers.transcript import formats
 from aftercall.contracts import errors, identity, reports, settings, transcript
+from aftercall.serve import backends
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 _TINY = _CHECKOUT / "tests" / "fixtures" / "asr-tiny"
@@ -46,6 +47,7 @@ def demo(
         intake={"recordings_dir": recordings, "settle_s": 0.0, "scan_interval_s": 0.2},
         speech={"model": model or str(_TINY)},
     )
+    backends.prepare(configured.speech)
     if tiny:
         typer.echo(
             "Model: the tiny test Whisper, which knows only the synthetic speech of these samples. "

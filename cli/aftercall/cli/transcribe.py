@@ -11,6 +11,7 @@ import typer
 from aftercall.cli import configuration, offline
 from aftercall.consumers.transcript import formats
 from aftercall.contracts import errors, identity, settings, transcript
+from aftercall.serve import backends
 
 EXIT_FAILED = 1
 
@@ -36,6 +37,7 @@ def transcribe(
     Example: aftercall transcribe call.wav --language en --format srt --out subtitles
     """
     configured = configuration.load(settings_file, speech={"model": model, "language": language})
+    backends.prepare(configured.speech)
     targets = _targets(files, form, out)
     if len(files) > 1 and out is None and form not in {formats.Format.TEXT, formats.Format.JSON}:
         raise typer.BadParameter(f"several recordings as {form} need --out, a folder for one file each")

@@ -12,6 +12,7 @@ from aftercall.api import app, server
 from aftercall.cli import configuration, local, telemetry
 from aftercall.cli import stopping as signals
 from aftercall.contracts import settings
+from aftercall.serve import backends
 
 
 def up(
@@ -40,6 +41,7 @@ def up(
         speech={"model": model},
         api={"host": host, "port": port},
     )
+    backends.prepare(configured.speech)
     with telemetry.telling(configured.telemetry, part="service"):
         asyncio.run(run(configured))
 

@@ -18,7 +18,7 @@ from ray import serve
 from ray.serve import exceptions, handle
 
 from aftercall.contracts import errors, sections, settings, windows
-from aftercall.serve import backends, packing, turns, wire
+from aftercall.serve import allocator, backends, packing, turns, wire
 
 _RETRY_AFTER_S = 1
 _BATCHES_HELD = 2
@@ -108,13 +108,15 @@ def build(configured: settings.Settings) -> serve.Application:
     """Build the application that settings describe; `speech.url` has no meaning here."""
     speech, serving = configured.speech, configured.serving
     held = speech.max_batch_windows * _BATCHES_HELD
+    # Ray's own threads are there before ours.
+    kept = {} if serving.gpus else {"runtime_env": {"env_vars": allocator.ENVIRONMENT}}
     replica = serve.deployment(
         Speech,
         name="speech",
         num_replicas=serving.replicas,
         max_ongoing_requests=held,
         max_queued_requests=serving.max_queued_windows,
-        ray_actor_options={"num_cpus": serving.cpus, "num_gpus": serving.gpus},
+        ray_actor_options={"num_cpus": serving.cpus, "num_gpus": serving.gpus, **kept},
         graceful_shutdown_timeout_s=serving.drain_s,
     )
     here = speech.model_copy(update={"backend": "inprocess", "url": None, "max_windows_in_flight": held})

@@ -9,10 +9,16 @@ from collections.abc import Callable
 import pydantic
 
 from aftercall.contracts import diarization, sections, windows
-from aftercall.serve import hosting, packing
+from aftercall.serve import allocator, hosting, packing
 from aftercall.serve.clients import inprocess, replicas, servers
 
 _MOST_WORKERS = 4
+
+
+def prepare(speech: sections.Speech) -> None:
+    """Make this process ready for an engine of its own, if it is to have one; at its beginning, see `allocator`."""
+    if _kind(speech) == "inprocess" and speech.device != "cuda":
+        allocator.keep_freed_memory()
 
 
 def build(
