@@ -13,9 +13,10 @@ import rich.console
 import rich.table
 import typer
 
-from aftercall.cli import clock, configuration, offline
-from aftercall.consumers.evaluation import page, reference, score, totals
+from aftercall.cli import clock, configuration, evaluation_page, offline
+from aftercall.consumers.evaluation import reference, score, totals
 from aftercall.contracts import errors, settings, transcript
+from aftercall.serve import backends
 
 EXIT_FAILED = 1
 _SEED = 1
@@ -58,6 +59,8 @@ def evaluate(
         second = _name(against, against_model, "second")
         name = f"{second} (second)" if second in configured else second
         configured[name] = configuration.load(against or settings_file, speech={"model": against_model})
+    for one in configured.values():
+        backends.prepare(one.speech)
     runs = {name: asyncio.run(_run(rows, one)) for name, one in configured.items()}
     compared = totals.difference(*runs.values(), rng=np.random.default_rng(_SEED)) if len(runs) > 1 else None
     _print(runs, compared)
@@ -66,7 +69,8 @@ def evaluate(
     if html is not None:
         title = f"Evaluation of {manifest.name}, {len(rows)} calls"
         html.write_text(
-            page.write(runs, compared, title=title, made_at=f"{clock.utc_now():%Y-%m-%d %H:%M} UTC"), encoding="utf-8"
+            evaluation_page.write(runs, compared, title=title, made_at=f"{clock.utc_now():%Y-%m-%d %H:%M} UTC"),
+            encoding="utf-8",
         )
         typer.echo(f"wrote {html}", err=True)
     if any(result.failure for results in runs.values() for result in results):
@@ -100,13 +104,13 @@ def _print(runs: dict[str, list[totals.Result]], compared: totals.Difference | N
     for name, results in runs.items():
         table = rich.table.Table(title=name, title_justify="left")
         table.add_column("")
-        for _, shown in page.COLUMNS:
+        for _, shown in evaluation_page.COLUMNS:
             table.add_column(shown, justify="right")
         for group, one in totals.groups(results).items():
-            table.add_row(group, *page.cells(one))
+            table.add_row(group, *evaluation_page.cells(one))
         console.print(table)
     if len(runs) > 1:
-        console.print(page.told(compared, *runs))
+        console.print(evaluation_page.told(compared, *runs))
 
 
 def _plain(runs: dict[str, list[totals.Result]], compared: totals.Difference | None) -> dict[str, Any]:

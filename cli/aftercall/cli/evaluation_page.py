@@ -1,12 +1,12 @@
-"""An evaluation as a page: one file that needs nothing from elsewhere, with the plots inside."""
+"""An evaluation as a table's cells, and as a page with plots."""
 
 from __future__ import annotations
 
 import html
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aftercall.cli import page
 from aftercall.consumers.evaluation import totals
 
 Columns = tuple[tuple[str, str], ...]
@@ -25,10 +25,6 @@ COLUMNS: Columns = (
     ("dropped", "dropped"),
 )
 """Figures that tables show, and their headings."""
-_UNKNOWN = "-"
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}.note{color:#555}"""
 
 
 def cells(one: totals.Total) -> list[str]:
@@ -38,7 +34,7 @@ def cells(one: totals.Total) -> list[str]:
         value: Any = getattr(one.words, name, None) if hasattr(one.words, name) else getattr(one, name)
         match value:
             case None:
-                found.append(_UNKNOWN)
+                found.append(page.UNKNOWN)
             case float() if name.endswith("_s"):
                 found.append(f"{value:.2f} s")
             case float():
@@ -64,24 +60,15 @@ def write(
 ) -> str:
     """Write the page of one run, or of two on the same calls."""
     names = list(runs)
-    parts = [f"<h1>{html.escape(title)}</h1><p class=note>{html.escape(made_at)}</p>"]
+    parts = []
     if len(names) > 1:
         parts.append(f"<p>{html.escape(told(compared, *names[:2]))}</p>")
     for name, results in runs.items():
         rows = [[group, *cells(one)] for group, one in totals.groups(results).items()]
-        parts.append(f"<h2>{html.escape(name)}</h2>{_table(['', *(shown for _, shown in COLUMNS)], rows)}")
+        parts.append(f"<h2>{html.escape(name)}</h2>{page.table(['', *(shown for _, shown in COLUMNS)], rows)}")
     parts.append("<h2>Plots</h2>" + "".join(_plots(runs)))
     parts.append("<h2>Calls</h2>" + _calls(runs))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style>{''.join(parts)}</html>\n"
-    )
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{html.escape(one)}</th>" for one in heads)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return page.write(title, parts, made_at=made_at)
 
 
 def _calls(runs: Mapping[str, Sequence[totals.Result]]) -> str:
@@ -93,18 +80,14 @@ def _calls(runs: Mapping[str, Sequence[totals.Result]]) -> str:
         row = [f"{first[at].tenant} / {first[at].call_id}", str(first[at].score.words.reference)]
         for results in runs.values():
             wer = totals.total([results[at]]).wer
-            row += [_UNKNOWN if wer is None else f"{wer:.1%}", results[at].failure or ""]
+            row += [page.UNKNOWN if wer is None else f"{wer:.1%}", results[at].failure or ""]
         rows.append(row)
     heads = ["call", "words", *(head for name in runs for head in (f"WER, {name}", "failure"))]
-    return _table(heads, rows)
+    return page.table(heads, rows)
 
 
 def _plots(runs: Mapping[str, Sequence[totals.Result]]) -> list[str]:
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
+    pyplot = page.pyplot()
     found = []
     figure, axes = pyplot.subplots(figsize=(9, 0.6 + 0.4 * len(totals.groups(next(iter(runs.values()))))))
     for at, (name, results) in enumerate(runs.items()):
@@ -115,7 +98,7 @@ def _plots(runs: Mapping[str, Sequence[totals.Result]]) -> list[str]:
     axes.invert_yaxis()
     axes.set_xlabel("word error rate, %")
     axes.legend()
-    found.append(_svg(figure))
+    found.append(page.svg(figure))
     figure, axes = pyplot.subplots(figsize=(9, 3))
     for name, results in runs.items():
         off_s = [each for result in results for each in result.score.word_starts_off_s]
@@ -123,7 +106,7 @@ def _plots(runs: Mapping[str, Sequence[totals.Result]]) -> list[str]:
             axes.hist([min(1.0, each) for each in off_s], bins=50, range=(0, 1), histtype="step", label=name)
     axes.set_xlabel("word starts off by, s (1 and more in the last bar)")
     axes.set_ylabel("words")
-    found.append(_svg(figure))
+    found.append(page.svg(figure))
     if len(runs) > 1:
         names, (first, second) = list(runs), list(runs.values())[:2]
         figure, axes = pyplot.subplots(figsize=(5, 5))
@@ -133,16 +116,5 @@ def _plots(runs: Mapping[str, Sequence[totals.Result]]) -> list[str]:
         axes.plot([0, most], [0, most], linewidth=0.8)
         axes.set_xlabel(f"WER of a call, {names[0]}, %")
         axes.set_ylabel(f"{names[1]}, %")
-        found.append(_svg(figure))
+        found.append(page.svg(figure))
     return found
-
-
-def _svg(figure: Any) -> str:
-    from matplotlib import pyplot
-
-    out = io.StringIO()
-    figure.tight_layout()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    text = out.getvalue()
-    return text[text.index("<svg") :]
