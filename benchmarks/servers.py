@@ -31,7 +31,7 @@ from aftercall.serve import backends, triton_repository
 THREADS = 2
 MAX_BATCH = 8
 IN_FLIGHT = 32
-WINDOWS = {"tiny": 192, "base": 128, "small": 96}
+WINDOWS = {"tiny": 192, "base": 128, "small": 80}
 
 
 def line(seconds: int, n: int, *, mixed: bool = False) -> list[windows.Window]:
@@ -187,6 +187,7 @@ def main() -> None:
     arguments.add_argument("--mixed", action="store_true", help="windows that cannot share every batch, too")
     arguments.add_argument("--serve-batch", action="store_true", help="Ray's own batching beside ours")
     given = arguments.parse_args()
+    backends.prepare(sections.Speech(device="cpu"))
     rounds, mixes = 1 if given.quick else given.rounds, (False, True) if given.mixed else (False,)
     for name in ["tiny"] if given.quick else given.sizes:
         asyncio.run(run(name, rounds, given.seconds, mixes=mixes, serve_batch=given.serve_batch))

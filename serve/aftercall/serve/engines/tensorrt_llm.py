@@ -100,8 +100,8 @@ class Engine:
     def transcribe(self, batch: Sequence[windows.Window]) -> list[windows.WindowResult]:
         """Transcribe windows; they end in any order, and are answered in that of the batch."""
         started = self._clock()
-        languages = self._detect([window for window in batch if window.options.language is None])
-        told = [window.options.language or languages[window.window_id] for window in batch]
+        detected = iter(self._detect([window for window in batch if window.options.language is None]))
+        told = [window.options.language or next(detected) for window in batch]
         pending = [
             self._ask(window, self._prompt(window.options, language), window.options.max_new_tokens or _MAX_TOKENS)
             for window, language in zip(batch, told, strict=True)
@@ -125,17 +125,16 @@ class Engine:
             for window, language, output in zip(batch, told, ended, strict=True)
         ]
 
-    def _detect(self, batch: Sequence[windows.Window]) -> dict[str, str]:
+    def _detect(self, batch: Sequence[windows.Window]) -> list[str]:
         """Let the model say the first token itself, which is the language."""
         if len(self._languages) < 2:
-            return {window.window_id: "en" for window in batch}
-        pending = {window.window_id: self._ask(window, _START, 1) for window in batch}
-        found = {}
-        for window_id, one in pending.items():
+            return ["en"] * len(batch)
+        found = []
+        for one in [self._ask(window, _START, 1) for window in batch]:
             token = self._llm.tokenizer.decode([one.result().outputs[0].token_ids[0]], skip_special_tokens=False)
             named = token.strip().removeprefix("<|").removesuffix("|>")
             # Silence may make it say something else than a language.
-            found[window_id] = named if named in self._languages else "en"
+            found.append(named if named in self._languages else "en")
         return found
 
     def _prompt(self, asked: windows.Options, language: str) -> str:
