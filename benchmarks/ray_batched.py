@@ -8,8 +8,8 @@ import os
 from ray import serve
 
 from aftercall.contracts import sections, settings
+from aftercall.serve import allocator, hosting
 from aftercall.serve import app as ours
-from aftercall.serve import hosting
 
 _BATCH = 8
 
@@ -36,7 +36,7 @@ _replica = serve.deployment(
     name="speech",
     num_replicas=_configured.serving.replicas,
     max_ongoing_requests=2 * _BATCH,
-    ray_actor_options={"num_cpus": 1},
+    ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": allocator.ENVIRONMENT}},
 )
 app = serve.deployment(ours.Ingress, name="ingress", ray_actor_options={"num_cpus": 0}).bind(
     _replica.bind(_configured.speech)
