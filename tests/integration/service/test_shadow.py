@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import doubles
@@ -42,11 +43,15 @@ class Other(testing.FakeBackend):
 async def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str, share: float = 1.0) -> dict[str, Any]:
     """Transcribe a call with a second backend beside; return what is kept of the comparison, and the outcome."""
     monkeypatch.setattr(shadowing.speech, "backend_of", lambda *_: Other(how))
+    # One recording alone: of several the first to end is compared, and not in all of them somebody speaks.
+    inbox = tmp_path / "in" / "acme"
+    inbox.mkdir(parents=True)
+    shutil.copy(PLAIN, inbox)
     configured = settings.load(
         {},
         overrides={
             "data": {"dir": tmp_path / "data"},
-            "intake": {"recordings_dir": PLAIN.parents[1], "settle_s": 0.0, "scan_interval_s": 0.05},
+            "intake": {"recordings_dir": inbox.parent, "settle_s": 0.0, "scan_interval_s": 0.05},
             "shadow": {"share": share, "model": "other"},
         },
     )
