@@ -91,6 +91,25 @@ async def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     return found
 
 
+async def test_a_server_that_is_full_is_not_taken_for_one_that_is_broken(rig: Rig) -> None:
+    """It rests for nobody: the next window may find it with room."""
+    busy = errors.TransientError("full", reason=outcomes.Reason.BACKEND_BUSY)
+
+    def refuse(_: windows.Window) -> bytes:
+        raise busy
+
+    for server in rig.servers:
+        server.says = refuse
+        server.open.set()
+
+    told = await asyncio.gather(*rig.ask("a", "b", "c"), return_exceptions=True)
+
+    assert [outcomes.Reason.BACKEND_BUSY] * 3 == [one.reason for one in told if isinstance(one, errors.TransientError)]
+    asked = rig.backend._servers._replicas.values()
+    assert {(0, 0.0)} == {(one.n_failed, one.rests_until_s) for one in asked}
+    await rig.backend.close()
+
+
 async def test_whoever_has_least_to_do_is_asked(rig: Rig) -> None:
     """Twelve windows on three servers are four each, and then it goes by who has answered."""
     tasks = rig.ask(*(str(at) for at in range(12)))
