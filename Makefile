@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PARTS := contracts serve consumers api cli
+PARTS := contracts serve consumers operator api cli
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types architecture schemas bench peers soak clean
@@ -40,8 +40,8 @@ schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
 	@$(BIN)/python -m aftercall.contracts.schemas
 	@$(BIN)/python -m aftercall.contracts.reference
 
-bench: $(STAMP) ## Run the benchmarks and print their figures (about an hour on two cores)
-	@for name in gpu engine batches servers service memory scheduler pipeline; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+bench: $(STAMP) ## Run the benchmarks and print their figures (about two hours on two cores)
+	@for name in gpu engine batches servers service memory scheduler scaling pipeline; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 soak: $(STAMP) ## Run the long forms of the tests that kill, break and overload (about 50 minutes on two cores)
 	@HISTORY_EVENTS=10000 HISTORY_KILLS=200 BROKER_KILLS=60 WEBHOOK_KILLS=50 RELAY_OUTAGE_S=600 RELAY_KILLS=50 HOSTILE_MUTANTS=10000 \

@@ -67,7 +67,17 @@ def test_what_is_copied_is_there(file: pathlib.Path) -> None:
             source = value.split()[0].replace("${CONSTRAINTS}", "constraints.txt")
             assert (ROOT / source).is_file(), source
             assert source.split("/")[0] not in kept_out
-    for needed in ("pyproject.toml", "README.md", "LICENSE", "contracts", "serve", "consumers", "api", "cli"):
+    for needed in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "contracts",
+        "serve",
+        "consumers",
+        "operator",
+        "api",
+        "cli",
+    ):
         assert needed not in kept_out
 
 

@@ -1,9 +1,9 @@
-"""What a running part says of its work: where each recording is, and how it got there."""
+"""What a running part says of its work: where each recording is, and how much of it there is of each tenant."""
 
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -62,3 +62,97 @@ class WorkReport(pydantic.BaseModel):
     trace_id: str | None = None
     queued_at: float
     updated_at: float
+
+
+Audio = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+"""Audio-seconds."""
+
+
+class Held(pydantic.BaseModel):
+    """The grant that a consumer applies: its number, and its rate in audio-seconds a second beyond the floor."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    number: Annotated[int, pydantic.Field(ge=0)]
+    per_s: Audio
+
+
+class TenantLoad(pydantic.BaseModel):
+    """How much of a tenant's work one consumer has, and had."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    tenant: Annotated[str, pydantic.Field(min_length=1, max_length=200)]
+    waiting: Annotated[int, pydantic.Field(ge=0)] = 0
+    """Recordings that wait."""
+    waiting_audio_s: Audio = 0.0
+    running_audio_s: Audio = 0.0
+    served_audio_s: Audio = 0.0
+    """Since the process began."""
+    held: Held | None = None
+
+
+class Position(pydantic.BaseModel):
+    """The next offset that a consumer will read of a partition that it has."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    topic: str
+    partition: Annotated[int, pydantic.Field(ge=0)]
+    position: Annotated[int, pydantic.Field(ge=0)]
+
+
+class Work(pydantic.BaseModel):
+    """What something did since it began: audio-seconds, in how many busy seconds, and how many of those it was full."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    done_audio_s: Audio = 0.0
+    busy_s: Audio = 0.0
+    full_s: Audio = 0.0
+
+
+class ConsumerReport(pydantic.BaseModel):
+    """What a consumer tells the operator every few seconds.
+
+    `instance` is another after each start; `epoch` is of the operator that the grants it applies came from.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    consumer: Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+    instance: Annotated[str, pydantic.Field(min_length=1, max_length=64)]
+    pool: Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+    epoch: Annotated[int, pydantic.Field(ge=0)] = 0
+    is_draining: bool = False
+    tenants: Annotated[tuple[TenantLoad, ...], pydantic.Field(max_length=10_000)] = ()
+    positions: Annotated[tuple[Position, ...], pydantic.Field(max_length=10_000)] = ()
+    prepared: Work = Work()
+    """Its own work: decoding, cutting."""
+    heard: Work = Work()
+    """The speech backend's, as this consumer saw it."""
+
+
+class Grant(pydantic.BaseModel):
+    """What a consumer may use of a tenant's limit beyond its floor, until its lease ends: timed from its report."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    tenant: str
+    number: Annotated[int, pydantic.Field(ge=0)]
+    per_s: Audio
+    burst_audio_s: Audio
+    elsewhere_audio_s: Audio
+    """What other consumers have served of the tenant since the last report was answered."""
+
+
+class Grants(pydantic.BaseModel):
+    """The operator's answer to a report. One of an older epoch than was seen before is not applied."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    epoch: Annotated[int, pydantic.Field(ge=0)]
+    lease_s: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+    grants: tuple[Grant, ...] = ()

@@ -1,0 +1,123 @@
+"""What a pool's tenants want, in audio-seconds: how fast it arrives, how much of it waits, what a limit lets through.
+
+A backlog alone would be proportional control: at steady load every call would wait the whole drain target. So the
+arrival rate is the base, and what waits comes on top of it, spread over the drain target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+_FORGOTTEN = 5
+"""Time constants without an arrival after which a rate is zero: what is left of it, 0.7 %, would keep a replica."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Load:
+    """One reading of a tenant. `arrived_audio_s` only ever grows, while nothing restarts; None is unknown."""
+
+    arrived_audio_s: float | None
+    waiting_audio_s: float | None
+    limit_per_s: float | None = None
+    """Audio-seconds a second that its limit lets through; None: no limit."""
+    drain_target_s: float | None = None
+    """Seconds over which its backlog is spread, where that is longer than the pool's, as for bulk; None: the pool's."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """A tenant's arrivals: the last total and when it was read and last grew, and audio-seconds a second (None until
+    two readings are known).
+    """
+
+    total_audio_s: float
+    read_at_s: float
+    grew_at_s: float
+    per_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """What one tenant adds to demand."""
+
+    rate_per_s: float
+    waiting_audio_s: float
+    limit_per_s: float
+    drain_target_s: float | None = None
+
+    def within(self, horizon_s: float, rate_share: float) -> float:
+        """Return the audio-seconds of it that are to be worked on in so many seconds."""
+        due = 1.0 if self.drain_target_s is None else min(1.0, horizon_s / self.drain_target_s)
+        arriving = rate_share * self.rate_per_s * horizon_s
+        return min(self.limit_per_s * horizon_s, arriving + due * self.waiting_audio_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Demand:
+    """What all tenants want. `is_whole` is False when something could not be read: the truth is this much or more."""
+
+    shares: tuple[Share, ...]
+    is_whole: bool = True
+
+    @property
+    def rate_per_s(self) -> float:
+        """Audio-seconds that arrive a second and that limits let through."""
+        return sum(min(each.limit_per_s, each.rate_per_s) for each in self.shares)
+
+    @property
+    def waiting_audio_s(self) -> float:
+        """Everything that waits, whether a limit lets it through or not."""
+        return sum(each.waiting_audio_s for each in self.shares)
+
+    def within(self, horizon_s: float, rate_share: float = 1.0) -> float:
+        """Return the audio-seconds to be worked on in so many seconds: what waits, and a share of what arrives.
+
+        A throttled tenant counts with its limit, so that its backlog buys nothing.
+        """
+        return sum(each.within(horizon_s, rate_share) for each in self.shares)
+
+
+def read(
+    loads: Mapping[str, Load], rates: Mapping[str, Rate], *, now_s: float, time_constant_s: float, is_whole: bool = True
+) -> tuple[Demand, dict[str, Rate]]:
+    """Return what is wanted now, and the rates to hand in again next time. `is_whole`: whether these are all loads.
+
+    A total that fell (its counter was restarted) or was not read says nothing of the rate, which stays as it was.
+    """
+    shares, kept = [], {}
+    for name, load in loads.items():
+        rate = _next_rate(rates.get(name), load.arrived_audio_s, now_s, time_constant_s)
+        if rate is not None:
+            kept[name] = rate
+        waiting = load.waiting_audio_s
+        if load.arrived_audio_s is None or waiting is None or waiting < 0:
+            is_whole = False
+        limit = math.inf if load.limit_per_s is None else load.limit_per_s
+        per_s = 0.0 if rate is None or rate.per_s is None else rate.per_s
+        shares.append(Share(per_s, max(0.0, waiting or 0.0), limit, load.drain_target_s))
+    for name in rates.keys() - loads.keys():
+        if now_s - rates[name].read_at_s < _FORGOTTEN * time_constant_s:
+            kept[name] = rates[name]
+    return Demand(tuple(shares), is_whole), kept
+
+
+def _next_rate(before: Rate | None, total: float | None, now_s: float, time_constant_s: float) -> Rate | None:
+    if total is None:
+        return before
+    if before is None:
+        return Rate(total, now_s, now_s)
+    if total < before.total_audio_s:
+        return Rate(total, now_s, before.grew_at_s, before.per_s)
+    passed_s = now_s - before.read_at_s
+    if passed_s <= 0:
+        return before
+    seen = (total - before.total_audio_s) / passed_s
+    grew_at_s = now_s if seen > 0 else before.grew_at_s
+    if now_s - grew_at_s >= _FORGOTTEN * time_constant_s:
+        return Rate(total, now_s, grew_at_s, 0.0)
+    if before.per_s is None:
+        return Rate(total, now_s, grew_at_s, seen)
+    weight = 1 - math.exp(-passed_s / time_constant_s)
+    return Rate(total, now_s, grew_at_s, before.per_s + weight * (seen - before.per_s))

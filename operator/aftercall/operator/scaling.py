@@ -1,0 +1,193 @@
+"""How many replicas a fleet should have: demand, what is there and a policy in, one number with its reason out.
+
+A fleet is the speech replicas of a pool, or its consumers. Three wishes are weighed, and the largest counts:
+
+- to keep up: what arrives, with headroom;
+- to drain: what arrives and what waits, spread over the drain target;
+- to make up for the cold start: until new replicas answer, the old ones alone work off what arrives and waits; what
+  they leave, the new ones must do within the drain target that follows. What was ordered already counts, and until it
+  comes the sum of what waits and what is yet to arrive stays the same, so that a wait for a GPU orders no second one.
+
+Up goes at once, by a step; down goes to the largest wish of the stabilization window. A number that could not be read
+is a lower bound: it may raise, it never lowers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+
+from aftercall.operator import demand
+
+
+class Reason(enum.StrEnum):
+    """Why a fleet is to have that many replicas: in conditions, events, metrics and logs."""
+
+    KEEPING_UP = "KeepingUp"
+    DRAINING = "Draining"
+    COLD_START = "ColdStart"
+    STABILIZING = "Stabilizing"
+    AT_MINIMUM = "AtMinimum"
+    AT_MAXIMUM = "AtMaximum"
+    STEP_LIMITED = "StepLimited"
+    WOKEN = "Woken"
+    IDLE = "Idle"
+    UNKNOWN_BACKLOG = "UnknownBacklog"
+    UNKNOWN_REPLICAS = "UnknownReplicas"
+    CONSUMERS_FIRST = "ConsumersFirst"
+    PAUSED = "Paused"
+    EXTERNAL = "External"
+    SCALING_CONFLICT = "ScalingConflict"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """A fleet's bounds and temper."""
+
+    min_replicas: int
+    max_replicas: int
+    drain_target_s: float
+    headroom: float = 0.0
+    """Share of a replica's capacity that is kept free for what comes unevenly. Below zero, replicas are fewer than what
+    arrives would take until what waits asks for more: at -0.2 calls wait up to a sixth of the drain target at steady
+    load, and no part of a replica idles."""
+    stabilization_s: float = 300.0
+    """Seconds for which the largest wish counts before replicas go."""
+    cold_start_s: float = 60.0
+    """Seconds from asking for a replica to its first work."""
+    max_step: int | None = None
+    """Replicas that may be added by one decision; None: as many as are wanted."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_replicas <= self.max_replicas:
+            raise ValueError(f"{self.min_replicas} to {self.max_replicas} replicas are no range")
+        if not (self.drain_target_s > 0 and -1 <= self.headroom < 1):
+            raise ValueError("a drain target is over 0 s and headroom is -1 to under 1")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is there: replicas asked for, those that answer, and what one of them does a second.
+
+    `ceiling` is another bound that is known only now (a consumer for each partition); None: none is known.
+    """
+
+    asked: int | None
+    ready: int | None
+    capacity_per_s: float
+    ceiling: int | None = None
+    is_held_back: bool = False
+    """Whether more replicas would idle, since what feeds them is at its end (no GPU while consumers are)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """What was wanted at a time."""
+
+    at_s: float
+    replicas: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """What one decision hands to the next: wishes of the stabilization window, and when replicas were last added."""
+
+    wishes: tuple[Wish, ...] = ()
+    raised_at_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """So many replicas (None: leave them alone), why, what was wished for before any bound, and in how long what waits
+    will be gone (None: it will not, or is not known).
+    """
+
+    replicas: int | None
+    reason: Reason
+    wish: int | None = None
+    drain_s: float | None = None
+
+
+def decide(
+    wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, *, now_s: float
+) -> tuple[Decision, State]:
+    """Return how many replicas there should be, and the state for the next decision."""
+    if fleet.asked is None:
+        return Decision(None, Reason.UNKNOWN_REPLICAS), state
+    wish, reason = _wish(wanted, fleet, state, policy, now_s)
+    ceiling = (
+        policy.max_replicas
+        if fleet.ceiling is None
+        else max(policy.min_replicas, min(policy.max_replicas, fleet.ceiling))
+    )
+    bounded = max(policy.min_replicas, min(ceiling, wish))
+    if bounded != wish:
+        reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
+    wishes = _pushed(_within(state.wishes, policy.stabilization_s, now_s), Wish(now_s, bounded))
+    replicas = bounded
+    if bounded < fleet.asked:
+        # Down to the largest wish of the window, never up because of it.
+        held = min(fleet.asked, max([bounded, *(each.replicas for each in wishes)]))
+        if not wanted.is_whole:
+            held, reason = fleet.asked, Reason.UNKNOWN_BACKLOG
+        elif held > bounded:
+            reason = Reason.STABILIZING
+        replicas = min(held, ceiling)
+    elif bounded > fleet.asked:
+        most = math.inf if policy.max_step is None else fleet.asked + policy.max_step
+        if fleet.is_held_back and fleet.asked > 0:
+            replicas, reason = max(fleet.asked, policy.min_replicas), Reason.CONSUMERS_FIRST
+        elif bounded > max(most, policy.min_replicas):
+            replicas, reason = max(fleet.asked + (policy.max_step or 0), policy.min_replicas), Reason.STEP_LIMITED
+    raised_at_s = now_s if replicas > fleet.asked else state.raised_at_s
+    return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s)
+
+
+def _wish(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[int, Reason]:
+    """Return the largest of what is wished for, before any bound."""
+    asked = fleet.asked or 0
+    per_s = fleet.capacity_per_s
+    arriving, waiting = wanted.rate_per_s, wanted.waiting_audio_s
+    target_s = policy.drain_target_s
+    keep_up = arriving / (per_s * (1 - policy.headroom))
+    rate_share = min(1.0, 1 / (1 - policy.headroom))
+    drain = wanted.within(target_s, rate_share) / target_s / per_s
+    ready = asked if fleet.ready is None else min(fleet.ready, asked)
+    left_s = _cold_start_left_s(fleet, state, policy, now_s)
+    horizon_s = target_s + left_s
+    missing = wanted.within(horizon_s, rate_share) / per_s - ready * horizon_s
+    made_up = ready + missing / target_s if missing > 0 else 0.0
+    need = max(keep_up, drain, made_up)
+    wish = math.ceil(need - 1e-9)
+    if wish == 0:
+        return (1, Reason.WOKEN) if waiting > 0 else (0, Reason.IDLE)
+    if asked == 0:
+        return wish, Reason.WOKEN
+    if made_up == need and made_up > drain:
+        return wish, Reason.COLD_START
+    return wish, Reason.KEEPING_UP if keep_up >= drain else Reason.DRAINING
+
+
+def _cold_start_left_s(fleet: Fleet, state: State, policy: Policy, now_s: float) -> float:
+    """Return the seconds until a replica asked for now, or the ones on their way, will answer."""
+    on_their_way = fleet.asked is not None and fleet.ready is not None and fleet.ready < fleet.asked
+    if not on_their_way or state.raised_at_s is None:
+        return policy.cold_start_s
+    return max(0.0, policy.cold_start_s - (now_s - state.raised_at_s))
+
+
+def _within(wishes: tuple[Wish, ...], window_s: float, now_s: float) -> tuple[Wish, ...]:
+    return tuple(each for each in wishes if now_s - each.at_s < window_s)
+
+
+def _pushed(wishes: tuple[Wish, ...], newest: Wish) -> tuple[Wish, ...]:
+    """Return wishes with a newer one: only what may still be the largest of the window is kept, newest last."""
+    return (*(each for each in wishes if each.replicas > newest.replicas), newest)
+
+
+def _drain_s(wanted: demand.Demand, fleet: Fleet) -> float | None:
+    spare = (fleet.ready or 0) * fleet.capacity_per_s - wanted.rate_per_s
+    if wanted.waiting_audio_s <= 0:
+        return 0.0 if wanted.is_whole else None
+    return wanted.waiting_audio_s / spare if spare > 0 and wanted.is_whole else None

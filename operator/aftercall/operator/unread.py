@@ -1,0 +1,56 @@
+"""What lies in Kafka beyond what consumers have read: messages, never the same offsets twice.
+
+Where a consumer reports its position, what it has read it reports as waiting itself, and only what lies beyond counts
+here. Where none does, what is not committed counts: then nobody has read ahead of it.
+
+What others get wrong, and why it does not happen here: a partition without a commit counts from its beginning, as
+consumers will read it; messages that retention has deleted are no backlog, since nobody can read them any more; an
+offset that is stuck behind a poison message holds the commit back but not the position; end offsets count transaction
+markers, which positions pass over; and a partition that could not be read makes the sum a lower bound, never a zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Partition:
+    """Offsets of one partition as they were read; None is unknown, and for `committed` and `position` also none yet.
+
+    `begin` is the first that retention has left, `end` the one after the last, `position` the next that the consumer
+    which reports it will read.
+    """
+
+    begin: int | None
+    end: int | None
+    committed: int | None = None
+    position: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unread:
+    """Messages that nobody has read. `is_whole` is False when something could not be read: it is that much or more."""
+
+    messages: int
+    is_whole: bool = True
+
+
+def of_partition(seen: Partition) -> int | None:
+    """Return what is unread of one partition; None when it cannot be said."""
+    if seen.begin is None or seen.end is None or seen.begin > seen.end:
+        return None
+    since = seen.position if seen.position is not None else seen.committed
+    if since is None:
+        return seen.end - seen.begin
+    if since > seen.end:
+        # Behind a topic that was made anew, or a reading older than the report.
+        return None if seen.position is None else 0
+    return seen.end - max(since, seen.begin)
+
+
+def count(partitions: Iterable[Partition]) -> Unread:
+    """Return what is unread of all partitions of a pool's topics."""
+    found = [of_partition(each) for each in partitions]
+    return Unread(sum(each for each in found if each is not None), is_whole=None not in found)

@@ -1,0 +1,64 @@
+"""Demand is what arrives and what waits, within limits; what was not read lowers nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from aftercall.operator import demand
+
+
+def read(*readings: tuple[float, dict[str, demand.Load]]) -> demand.Demand:
+    """Return demand after readings at these times."""
+    rates: dict[str, demand.Rate] = {}
+    found = demand.Demand(())
+    for now_s, loads in readings:
+        found, rates = demand.read(loads, rates, now_s=now_s, time_constant_s=60)
+    return found
+
+
+def test_the_rate_is_what_totals_grow_by() -> None:
+    """From the second reading on."""
+    load = demand.Load
+    assert 0.0 == read((0, {"a": load(1000, 0)})).rate_per_s
+    assert 20.0 == read((0, {"a": load(1000, 0)}), (10, {"a": load(1200, 0)})).rate_per_s
+
+
+def test_a_rate_follows_with_its_time_constant_and_ends() -> None:
+    """After one, two thirds of the way; five without an arrival, and it is zero."""
+    steady = [(10.0 * at, {"a": demand.Load(200.0 * at, 0)}) for at in range(60)]
+    assert read(*steady).rate_per_s == pytest.approx(20)
+
+    stopped = [(590.0 + 10 * at, {"a": demand.Load(200.0 * 59, 0)}) for at in range(1, 7)]
+    assert read(*steady, *stopped).rate_per_s == pytest.approx(20 / 2.71828, rel=0.01)
+    quiet = [(590.0 + 10 * at, {"a": demand.Load(200.0 * 59, 0)}) for at in range(1, 31)]
+    assert 0.0 == read(*steady, *quiet).rate_per_s
+
+
+@pytest.mark.parametrize("total", [None, 0.0])
+def test_a_total_that_is_missing_or_fell_keeps_the_rate(total: float | None) -> None:
+    """A consumer that restarts must not look like a tenant that left."""
+    steady = [(10.0 * at, {"a": demand.Load(200.0 * at, 0)}) for at in range(10)]
+
+    found = read(*steady, (100, {"a": demand.Load(total, 0)}))
+
+    assert found.rate_per_s == pytest.approx(20)
+    assert (total is not None) == found.is_whole
+
+
+@pytest.mark.parametrize("waiting", [None, -5.0])
+def test_what_waits_and_cannot_be_read_is_a_lower_bound(waiting: float | None) -> None:
+    """The rest still counts."""
+    found = read((0, {"a": demand.Load(0, waiting), "b": demand.Load(0, 300)}))
+
+    assert (300.0, False) == (found.waiting_audio_s, found.is_whole)
+
+
+def test_a_throttled_tenant_counts_with_its_limit() -> None:
+    """Whatever waits."""
+    found = read(
+        (0, {"a": demand.Load(0, 1e6, limit_per_s=2), "b": demand.Load(0, 300)}),
+        (10, {"a": demand.Load(1e4, 1e6, limit_per_s=2), "b": demand.Load(100, 300)}),
+    )
+
+    assert 12.0 == found.rate_per_s
+    assert 2 * 60 + 10 * 60 + 300 == found.within(60)

@@ -1,0 +1,148 @@
+"""Replicas from demand: rows of what is seen and what is decided, with the reason."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import material
+import pytest
+
+from aftercall.operator import demand, scaling
+from aftercall.operator.scaling import Reason
+
+POLICY = scaling.Policy(1, 20, drain_target_s=300.0, headroom=0.2, stabilization_s=300.0, cold_start_s=60.0)
+FLEET = scaling.Fleet(asked=4, ready=4, capacity_per_s=100.0)
+
+
+def wanted(
+    rate_per_s: float = 0.0, waiting_audio_s: float = 0.0, *, limit_per_s: float = 1e9, is_whole: bool = True
+) -> demand.Demand:
+    """Return the demand of one tenant."""
+    return demand.Demand((demand.Share(rate_per_s, waiting_audio_s, limit_per_s),), is_whole)
+
+
+@pytest.mark.parametrize(
+    ("seen", "fleet", "policy", "replicas", "reason"),
+    [
+        # 320 a second keep four replicas of 100 busy, with a fifth of each kept free.
+        (wanted(320), {}, {}, 4, Reason.KEEPING_UP),
+        (wanted(321), {}, {}, 5, Reason.KEEPING_UP),
+        # 150,000 that wait, in 300 s: five of 100 a second.
+        (wanted(0, 150_000), {"asked": 5, "ready": 5}, {"cold_start_s": 0}, 5, Reason.DRAINING),
+        # Until new ones come, after 60 s, four do 24,000; the other 126,000 are to be gone 300 s later.
+        (wanted(0, 150_000), {}, {}, 5, Reason.DRAINING),
+        # What arrives is more than they can do: in those 60 s 12,000 more are left over.
+        (wanted(600, 90_000), {}, {}, 10, Reason.COLD_START),
+        # A throttled tenant's million hours buy nothing.
+        (wanted(20, 3.6e9, limit_per_s=10), {}, {"stabilization_s": 0.0}, 1, Reason.KEEPING_UP),
+        (wanted(0, 0), {"asked": 1, "ready": 1}, {}, 1, Reason.AT_MINIMUM),
+        (wanted(9000), {}, {}, 20, Reason.AT_MAXIMUM),
+        (wanted(9000), {}, {"max_step": 3}, 7, Reason.STEP_LIMITED),
+        (wanted(9000), {"ceiling": 6}, {}, 6, Reason.AT_MAXIMUM),
+        (wanted(9000), {"is_held_back": True}, {}, 4, Reason.CONSUMERS_FIRST),
+        # From nothing: anything that waits, even of a tenant whose limit lets nothing through just now.
+        (wanted(0, 1), {"asked": 0, "ready": 0}, {"min_replicas": 0}, 1, Reason.WOKEN),
+        (wanted(0, 0), {"asked": 0, "ready": 0}, {"min_replicas": 0}, 0, Reason.IDLE),
+        (wanted(0, 0), {"asked": 1, "ready": 1}, {"min_replicas": 0, "stabilization_s": 0.0}, 0, Reason.IDLE),
+        # Unknown raises and never lowers.
+        (wanted(0, 0, is_whole=False), {}, {}, 4, Reason.UNKNOWN_BACKLOG),
+        (wanted(900, is_whole=False), {}, {}, 12, Reason.KEEPING_UP),
+        (wanted(900), {"asked": None}, {}, None, Reason.UNKNOWN_REPLICAS),
+        # Over its bounds it goes down at once, whatever the window says.
+        (wanted(9000), {"asked": 25, "ready": 25}, {}, 20, Reason.AT_MAXIMUM),
+    ],
+)
+def test_decisions(
+    seen: demand.Demand,
+    fleet: dict[str, object],
+    policy: dict[str, object],
+    replicas: int | None,
+    reason: Reason,
+) -> None:
+    """One look at a fleet that has seen nothing before."""
+    decision, _ = scaling.decide(
+        seen,
+        dataclasses.replace(FLEET, **fleet),  # type: ignore[arg-type]
+        scaling.State(),
+        dataclasses.replace(POLICY, **policy),  # type: ignore[arg-type]
+        now_s=1000.0,
+    )
+
+    assert (replicas, reason) == (decision.replicas, decision.reason)
+
+
+def test_down_goes_to_the_largest_wish_of_the_window() -> None:
+    """And the window ends."""
+    state, fleet, seen = scaling.State(), FLEET, []
+    for now_s, rate in [(0, 320), (100, 80), (200, 160), (301, 80), (499, 80), (501, 80)]:
+        decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=now_s)
+        seen.append((decision.replicas, decision.reason))
+        assert decision.replicas is not None
+        fleet = dataclasses.replace(fleet, asked=decision.replicas, ready=decision.replicas)
+
+    assert [
+        (4, Reason.KEEPING_UP),
+        (4, Reason.STABILIZING),
+        (4, Reason.STABILIZING),
+        (2, Reason.STABILIZING),
+        (2, Reason.STABILIZING),
+        (1, Reason.KEEPING_UP),
+    ] == seen
+
+
+def test_what_is_on_its_way_is_not_ordered_twice() -> None:
+    """While a GPU is fetched the backlog grows, by as much as was reckoned with."""
+    state, asked, waiting = scaling.State(), 4, 20_000.0
+    policy = dataclasses.replace(POLICY, cold_start_s=300.0)
+    decided = []
+    for now_s in range(0, 300, 10):
+        fleet = dataclasses.replace(FLEET, asked=asked, ready=4)
+        decision, state = scaling.decide(wanted(700, waiting), fleet, state, policy, now_s=float(now_s))
+        assert decision.replicas is not None
+        asked = decision.replicas
+        decided.append(asked)
+        waiting += (700 - 4 * 100) * 10
+
+    assert {decided[0]} == set(decided)
+
+
+def test_one_that_never_comes_is_missed_in_the_end() -> None:
+    """Once a cold start has passed, what waits asks again."""
+    fleet = dataclasses.replace(FLEET, asked=8, ready=4)
+    state = scaling.State(raised_at_s=0.0)
+
+    in_time, _ = scaling.decide(wanted(700, 40_000), fleet, state, POLICY, now_s=30.0)
+    overdue, _ = scaling.decide(wanted(700, 90_000), fleet, state, POLICY, now_s=200.0)
+
+    assert in_time.replicas is not None
+    assert overdue.replicas is not None
+    assert overdue.replicas > in_time.replicas
+
+
+@pytest.mark.parametrize(
+    ("waiting", "rate", "is_whole", "drain_s"),
+    [(0, 100, True, 0.0), (30_000, 100, True, 100.0), (30_000, 500, True, None), (30_000, 100, False, None)],
+)
+def test_the_time_to_drain_is_told_where_it_is_known(
+    waiting: float, rate: float, is_whole: bool, drain_s: float | None
+) -> None:
+    """Four replicas of 100 a second, less what arrives."""
+    decision, _ = scaling.decide(wanted(rate, waiting, is_whole=is_whole), FLEET, scaling.State(), POLICY, now_s=0.0)
+
+    assert drain_s == decision.drain_s
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"min_replicas": 3, "max_replicas": 2}, {"drain_target_s": 0.0}, {"headroom": 1.0}, {"min_replicas": -1}]
+)
+def test_a_policy_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    """Before anything is scaled by it."""
+    with pytest.raises(ValueError, match=r"replicas|drain target"):
+        dataclasses.replace(POLICY, **wrong)  # type: ignore[arg-type]
+
+
+def test_every_reason_is_explained() -> None:
+    """In docs/scaling.md, whoever reads it in a condition or a metric."""
+    page = (material.ROOT / "docs" / "scaling.md").read_text()
+
+    assert [] == [reason for reason in Reason if f"`{reason}`" not in page]
