@@ -25,6 +25,7 @@ from aftercall.cli import (
     relay,
     replay,
     schema,
+    simulate,
     status,
     topics,
     transcribe,
@@ -60,6 +61,7 @@ app.add_typer(checking.app, name="events")
 app.add_typer(triton.app, name="triton")
 app.command()(doctor.doctor)
 app.command("eval")(evaluate.evaluate)
+app.command()(simulate.simulate)
 app.command()(schema.schema)
 app.command()(demo.demo)
 

@@ -1,0 +1,126 @@
+"""`aftercall simulate`: what a pool would have cost and promised, before anything is bought."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Annotated, Any
+
+import numpy as np
+import rich.console
+import rich.table
+import typer
+
+from aftercall.cli import clock, simulation_page
+from aftercall.contracts import errors
+from aftercall.operator.simulator import cluster, comparison, results, traces
+
+_PLAN = comparison.Plan()
+EXIT_FAILED = 1
+
+
+def simulate(
+    traffic: Annotated[
+        str,
+        typer.Argument(help=f"{', '.join(traces.Kind)}, or a CSV file with the columns at_s, tenant and audio_s."),
+    ] = traces.Kind.DIURNAL,
+    capacity: Annotated[
+        float, typer.Option("--capacity", min=0.001, help="Audio-seconds a second of one replica: measure it.")
+    ] = 100.0,
+    cold_start_s: Annotated[
+        float, typer.Option("--cold-start", min=0, help="Seconds from asking for a replica to its first work.")
+    ] = 180.0,
+    promise_s: Annotated[float, typer.Option("--promise", min=1, help="Seconds in which a transcript is due.")] = 600.0,
+    min_replicas: Annotated[int, typer.Option("--min", min=0, help="Replicas that always stay.")] = 1,
+    max_replicas: Annotated[int, typer.Option("--max", min=1, help="Replicas at most.")] = 20,
+    peak: Annotated[
+        float | None, typer.Option("--peak", min=0.001, help="Replicas that synthetic traffic keeps busy at its peak.")
+    ] = None,
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=168, help="Length of synthetic traffic.")] = 6.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of synthetic traffic.")] = 1,
+    headroom: Annotated[
+        float, typer.Option("--headroom", min=0, max=0.9, help="Share of a replica that is kept free.")
+    ] = _PLAN.headroom,
+    drain_share: Annotated[
+        float, typer.Option("--drain", min=0.01, max=1, help="Drain target, as a share of the promise.")
+    ] = _PLAN.drain_share,
+    stabilization_s: Annotated[
+        float, typer.Option("--stabilization", min=0, help="Seconds before replicas go, ours and the HPA's.")
+    ] = _PLAN.stabilization_s,
+    lag_threshold: Annotated[
+        float, typer.Option("--lag-threshold", min=0.01, help="KEDA's: calls that wait for each replica.")
+    ] = _PLAN.lag_threshold,
+    price: Annotated[float, typer.Option("--price", min=0, help="Of a replica's hour, in your currency.")] = 0.0,
+    html: Annotated[
+        pathlib.Path | None, typer.Option("--html", dir_okay=False, help="Write a page with tables and plots.")
+    ] = None,
+    out: Annotated[pathlib.Path | None, typer.Option("--json", dir_okay=False, help="Write the figures.")] = None,
+) -> None:
+    """Play a day of calls against this operator's policy, KEDA's over the HPA, Ray Serve's own and one that knows.
+
+    Nothing is started or asked: time is virtual. A call is late when its transcript comes later than promised after its
+    event; what a tenant's own limit makes late is promised nothing.
+
+    Example: aftercall simulate monday --capacity 120 --cold-start 300 --price 0.8 --html monday.html
+    """
+    if min_replicas > max_replicas:
+        raise typer.BadParameter(f"--min {min_replicas} is over --max {max_replicas}")
+    trace = _trace(traffic, seed=seed, hours=hours, peak_per_s=(peak or 0.6 * max_replicas) * capacity)
+    world = cluster.World(capacity, cold_start_s, promise_s, max_replicas, tick_s=_tick_s(trace))
+    plan = comparison.Plan(
+        min_replicas=min_replicas,
+        headroom=headroom,
+        drain_share=drain_share,
+        stabilization_s=stabilization_s,
+        lag_threshold=lag_threshold,
+        price_per_hour=price,
+    )
+    found = comparison.play(trace, world, plan)
+    told = {name: result for name, (result, _) in found.items()}
+    _print(trace, world, told, with_cost=price > 0)
+    if out is not None:
+        plain: dict[str, Any] = {"world": dataclasses.asdict(world), "plan": dataclasses.asdict(plan)}
+        plain["policies"] = {name: dataclasses.asdict(one) for name, one in told.items()}
+        out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    if html is not None:
+        made_at = f"{clock.utc_now():%Y-%m-%d %H:%M} UTC"
+        html.write_text(simulation_page.write(trace, world, found, made_at=made_at), encoding="utf-8")
+        typer.echo(f"wrote {html}", err=True)
+
+
+def _trace(traffic: str, *, seed: int, hours: float, peak_per_s: float) -> traces.Trace:
+    if traffic in set(traces.Kind):
+        rng = np.random.default_rng(seed)
+        return traces.synthetic(traces.Kind(traffic), rng, peak_per_s=peak_per_s, hours=hours)
+    file = pathlib.Path(traffic)
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            return traces.read_csv(lines, name=file.name)
+    except (OSError, UnicodeDecodeError) as exc:
+        kinds = ", ".join(traces.Kind)
+        raise errors.ConfigurationError(f"{traffic} is none of {kinds}, and no file that can be read: {exc}") from exc
+
+
+def _tick_s(trace: traces.Trace) -> float:
+    """Return a tick that a look of 10 s is a multiple of: a second up to a day, longer for longer traces."""
+    return 1.0 if trace.duration_s <= 86_400 else 5.0
+
+
+def _print(trace: traces.Trace, world: cluster.World, told: dict[str, results.Result], *, with_cost: bool) -> None:
+    console = rich.console.Console(width=None if rich.console.Console().is_terminal else 140)
+    console.print(simulation_page.about(trace, world))
+    table = rich.table.Table()
+    heads = simulation_page.heads(with_cost=with_cost)
+    for at, head in enumerate(heads):
+        table.add_column(head, justify="right" if at else "left")
+    for result in told.values():
+        table.add_row(*simulation_page.cells(result, with_cost=with_cost))
+    console.print(table)
+    first = next(iter(told.values()))
+    tenants = rich.table.Table(title=f"{first.policy}, by tenant", title_justify="left")
+    for at, head in enumerate(("tenant", "calls", "late", "wait p50", "wait p95")):
+        tenants.add_column(head, justify="right" if at else "left")
+    for name, waits in first.tenants.items():
+        tenants.add_row(name, *simulation_page.cells_of_waits(waits))
+    console.print(tenants)

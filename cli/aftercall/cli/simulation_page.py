@@ -1,0 +1,100 @@
+"""A simulation as a table's cells, and as a page with plots."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+from aftercall.cli import page
+from aftercall.operator.simulator import cluster, results, traces
+
+
+def about(trace: traces.Trace, world: cluster.World) -> str:
+    """Say in two sentences what was played."""
+    hours = trace.audio_s / world.capacity_per_s / 3600
+    return (
+        f"{trace.name}: {len(trace.calls)} calls of {len(trace.tenants)} tenants in {trace.duration_s / 3600:.1f} h,"
+        f" due in {world.promise_s:.0f} s; replicas of {world.capacity_per_s:g} audio-seconds a second,"
+        f" {world.cold_start_s:.0f} s from asking to work, at most {world.max_replicas}."
+        f" The work alone takes {hours:.1f} GPU-hours."
+    )
+
+
+def heads(*, with_cost: bool) -> list[str]:
+    """Return the headings of the policies' table."""
+    found = ["policy", "calls", "late", "wait p50", "wait p95", "GPU-hours", "changes"]
+    return [*found, "cost"] if with_cost else found
+
+
+def cells(result: results.Result, *, with_cost: bool) -> list[str]:
+    """Return a policy's row."""
+    found = [result.policy, *cells_of_waits(result.waits), f"{result.gpu_hours:.1f}", str(result.changes)]
+    return [*found, f"{result.cost:.2f}"] if with_cost else found
+
+
+def cells_of_waits(waits: results.Waits) -> list[str]:
+    """Return calls, late ones, and waits."""
+    shown = [page.UNKNOWN if each is None else f"{each:.0f} s" for each in (waits.p50_s, waits.p95_s)]
+    return [str(waits.calls), f"{waits.late} ({waits.late / (waits.calls or 1):.1%})", *shown]
+
+
+def write(
+    trace: traces.Trace,
+    world: cluster.World,
+    found: Mapping[str, tuple[results.Result, cluster.Run]],
+    *,
+    made_at: str,
+) -> str:
+    """Write the page."""
+    with_cost = any(result.cost for result, _ in found.values())
+    parts = [f"<p>{html.escape(about(trace, world))}</p>"]
+    parts.append(page.table(heads(with_cost=with_cost), [cells(one, with_cost=with_cost) for one, _ in found.values()]))
+    for result, _ in found.values():
+        rows = [[name, *cells_of_waits(waits)] for name, waits in result.tenants.items()]
+        parts.append(f"<h2>{html.escape(result.policy)}, by tenant</h2>")
+        parts.append(page.table(["tenant", "calls", "late", "wait p50", "wait p95"], rows))
+    parts += ["<h2>Plots</h2>", *_plots(trace, world, found)]
+    return page.write(f"Simulation of {trace.name}", parts, made_at=made_at)
+
+
+def _plots(
+    trace: traces.Trace, world: cluster.World, found: Mapping[str, tuple[results.Result, cluster.Run]]
+) -> list[str]:
+    pyplot = page.pyplot()
+    plots = []
+    figure, axes = pyplot.subplots(figsize=(9, 3.5))
+    width_s = max(300.0, trace.duration_s / 200)
+    arriving = [0.0] * (int(trace.duration_s / width_s) + 1)
+    for call in trace.calls:
+        arriving[int(call.at_s / width_s)] += call.audio_s / width_s / world.capacity_per_s
+    axes.fill_between(
+        [at * width_s / 3600 for at in range(len(arriving))],
+        arriving,
+        step="post",
+        alpha=0.2,
+        label="work that arrives",
+    )
+    for result, run in found.values():
+        axes.step(
+            [at_s / 3600 for at_s, _, _ in run.replicas],
+            [ready for _, _, ready in run.replicas],
+            where="post",
+            linewidth=1,
+            label=result.policy,
+        )
+    axes.set_xlabel("hours")
+    axes.set_ylabel("replicas that work")
+    axes.legend()
+    plots.append(page.svg(figure))
+    figure, axes = pyplot.subplots(figsize=(9, 3.5))
+    for result, run in found.values():
+        waited = sorted(each.waited_s for each in run.finished)
+        axes.plot(waited, [100 * (at + 1) / len(waited) for at in range(len(waited))], linewidth=1, label=result.policy)
+    axes.axvline(world.promise_s, linewidth=0.8, linestyle="--", color="#888")
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds from event to transcript")
+    axes.set_ylabel("% of calls")
+    axes.legend()
+    plots.append(page.svg(figure))
+    return plots

@@ -1,0 +1,188 @@
+"""Policies that a simulation compares: ours, KEDA's Kafka scaler over the HPA, Ray Serve's own, and one that knows."""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import dataclasses
+import math
+
+from aftercall.operator import capacity, demand, scaling
+from aftercall.operator.simulator import cluster, traces
+
+
+class Ours:
+    """The operator's decision, from reports alone. `drain_share` is of a promise: what waits is spread over so much."""
+
+    def __init__(
+        self, policy: scaling.Policy, *, prior: capacity.Prior, drain_share: float, time_constant_s: float
+    ) -> None:
+        self._policy = policy
+        self._prior = prior
+        self._drain_share = drain_share
+        self._time_constant_s = time_constant_s
+        self._estimate: capacity.Estimate | None = None
+        self._rates: dict[str, demand.Rate] = {}
+        self._state = scaling.State()
+
+    def __call__(self, view: cluster.View) -> int:
+        """Return the replicas that the operator would ask for."""
+        loads = {
+            name: demand.Load(
+                view.arrived_audio_s[name],
+                view.waiting_audio_s[name],
+                view.limits_per_s[name],
+                None if promise_s is None else self._drain_share * promise_s,
+            )
+            for name, promise_s in view.promises_s.items()
+        }
+        sample = capacity.Sample(view.done_audio_s, view.busy_s, view.is_saturated)
+        self._estimate = capacity.learn(self._estimate, sample, self._prior)
+        wanted, self._rates = demand.read(loads, self._rates, now_s=view.now_s, time_constant_s=self._time_constant_s)
+        fleet = scaling.Fleet(view.asked, view.ready, capacity.per_replica(self._estimate, self._prior))
+        decision, self._state = scaling.decide(wanted, fleet, self._state, self._policy, now_s=view.now_s)
+        return view.asked if decision.replicas is None else decision.replicas
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hpa:
+    """The horizontal pod autoscaler's behaviour, with the defaults of Kubernetes 1.33."""
+
+    tolerance: float = 0.1
+    up_factor: float = 2.0
+    up_pods: int = 4
+    up_period_s: float = 15.0
+    down_stabilization_s: float = 300.0
+
+
+class Keda:
+    """KEDA's Kafka scaler: messages not yet committed, so many a replica, through the HPA; to and from zero by itself.
+
+    Sources: kubernetes `pkg/controller/podautoscaler` 1.33 (replica calculator for external metrics, behaviours), KEDA
+    2.21 `scalers/kafka_scaler.go` (lag by partition, at most a replica each) and its scale loop (activation, cooldown).
+    """
+
+    def __init__(
+        self,
+        *,
+        lag_threshold: float,
+        min_replicas: int,
+        max_replicas: int,
+        partitions: int,
+        cooldown_s: float = 300.0,
+        hpa: Hpa = Hpa(),
+    ) -> None:
+        self._lag_threshold = lag_threshold
+        self._min = min_replicas
+        self._max = max_replicas
+        self._partitions = partitions
+        self._cooldown_s = cooldown_s
+        self._hpa = hpa
+        self._active_s = 0.0
+        self._wishes: collections.deque[tuple[float, int]] = collections.deque()
+        self._raised: collections.deque[tuple[float, int]] = collections.deque()
+
+    def __call__(self, view: cluster.View) -> int:
+        """Return what the HPA would set."""
+        # The scaler reports no more than a threshold for each partition, which caps replicas at partitions.
+        lag = min(view.waiting_calls, math.floor(self._lag_threshold * self._partitions))
+        if lag > 0:
+            self._active_s = view.now_s
+        if view.asked == 0:
+            return max(1, self._min) if lag > 0 else self._min
+        if self._min == 0 and view.now_s - self._active_s >= self._cooldown_s:
+            return 0
+        floor = max(1, self._min)
+        ratio = lag / (self._lag_threshold * view.asked)
+        is_near = 1 - self._hpa.tolerance <= ratio <= 1 + self._hpa.tolerance
+        wish = view.asked if is_near else math.ceil(lag / self._lag_threshold)
+        return self._behave(max(floor, min(self._max, wish)), view)
+
+    def _behave(self, wish: int, view: cluster.View) -> int:
+        self._wishes.append((view.now_s, wish))
+        while self._wishes and view.now_s - self._wishes[0][0] > self._hpa.down_stabilization_s:
+            self._wishes.popleft()
+        if wish < view.asked:
+            return min(view.asked, max(each for _, each in self._wishes))
+        while self._raised and view.now_s - self._raised[0][0] >= self._hpa.up_period_s:
+            self._raised.popleft()
+        before = view.asked - sum(added for _, added in self._raised)
+        most = max(math.ceil(before * self._hpa.up_factor), before + self._hpa.up_pods)
+        allowed = min(wish, max(view.asked, most))
+        if allowed > view.asked:
+            self._raised.append((view.now_s, allowed - view.asked))
+        return allowed
+
+
+class RayServe:
+    """Ray Serve's own: requests in flight, so many a replica, after a delay up and a longer one down.
+
+    Source: Ray 2.60 `serve/autoscaling_policy.py`, with its default delays and smoothing. Consumers keep a bounded
+    number of windows in flight, so that it sees no more than that of a backlog.
+    """
+
+    def __init__(
+        self,
+        *,
+        target_ongoing: float,
+        max_in_flight: int,
+        min_replicas: int,
+        max_replicas: int,
+        window_audio_s: float = 25.0,
+        upscale_delay_s: float = 30.0,
+        downscale_delay_s: float = 600.0,
+    ) -> None:
+        self._target_ongoing = target_ongoing
+        self._max_in_flight = max_in_flight
+        self._min = min_replicas
+        self._max = max_replicas
+        self._window_audio_s = window_audio_s
+        self._upscale_delay_s = upscale_delay_s
+        self._downscale_delay_s = downscale_delay_s
+        self._since: tuple[int, float] = (0, 0.0)
+
+    def __call__(self, view: cluster.View) -> int:
+        """Return what Ray would set."""
+        windows = math.ceil(sum(view.waiting_audio_s.values()) / self._window_audio_s)
+        ongoing = min(self._max_in_flight, windows)
+        if view.asked == 0:
+            return 1 if ongoing else self._min
+        wish = max(self._min, min(self._max, math.ceil(view.asked * ongoing / (self._target_ongoing * view.asked))))
+        direction = (wish > view.asked) - (wish < view.asked)
+        if direction != self._since[0]:
+            self._since = (direction, view.now_s)
+        delay_s = self._upscale_delay_s if direction > 0 else self._downscale_delay_s
+        return wish if direction and view.now_s - self._since[1] >= delay_s else view.asked
+
+
+class Oracle:
+    """One that knows what will come: replicas are there when they are needed, and go when they are not.
+
+    At each look it asks for the fewest replicas with which, at several times to come, everything is done that will have
+    waited for `patience_s` by then: those that work now until new ones come, and all of them after that. It is no
+    bound, but who does not know the future does no better.
+    """
+
+    def __init__(self, trace: traces.Trace, world: cluster.World, *, patience_s: float) -> None:
+        self._at = [call.at_s for call in trace.calls]
+        self._total = [0.0]
+        for call in trace.calls:
+            self._total.append(self._total[-1] + call.audio_s)
+        self._world = world
+        self._patience_s = patience_s
+
+    def _arriving(self, since_s: float, until_s: float) -> float:
+        first, last = bisect.bisect_right(self._at, since_s), bisect.bisect_right(self._at, until_s)
+        return max(0.0, self._total[last] - self._total[first])
+
+    def __call__(self, view: cluster.View) -> int:
+        """Return the fewest replicas that keep its patience."""
+        per_s, cold_s = self._world.capacity_per_s, self._world.cold_start_s
+        waiting = sum(view.waiting_audio_s.values())
+        first_s = max(self._patience_s, cold_s + self._patience_s / 4)
+        kept = new = 0.0
+        for after_s in (first_s, 1.5 * first_s, 2 * first_s, 3 * first_s):
+            due = waiting + self._arriving(view.now_s, view.now_s + after_s - self._patience_s)
+            kept = max(kept, due / (per_s * after_s))
+            new = max(new, (due / per_s - view.ready * cold_s) / (after_s - cold_s))
+        return math.ceil((new if new > view.ready else min(kept, view.ready)) - 1e-9)

@@ -1,0 +1,83 @@
+"""`aftercall simulate`: what it prints and writes, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+
+import pytest
+from typer import testing
+
+from aftercall.cli import main
+from aftercall.contracts import errors
+
+QUICK = ("--hours", "0.5", "--capacity", "20", "--max", "6", "--cold-start", "30")
+
+
+def simulate(*arguments: str) -> testing.Result:
+    """Run it."""
+    return testing.CliRunner(env={"COLUMNS": "200"}).invoke(main.app, ["simulate", *arguments], catch_exceptions=False)
+
+
+def test_policies_stand_side_by_side(tmp_path: pathlib.Path) -> None:
+    """On the screen, as JSON and as a page that needs nothing from elsewhere."""
+    page, figures = tmp_path / "page.html", tmp_path / "figures.json"
+
+    done = simulate("monday", *QUICK, "--price", "0.8", "--html", str(page), "--json", str(figures))
+
+    assert 0 == done.exit_code
+    told = json.loads(figures.read_text())
+    assert ["aftercall", "KEDA and HPA", "Ray Serve", "oracle"] == list(told["policies"])
+    for name, one in told["policies"].items():
+        assert name in done.stdout
+        assert one["waits"]["calls"] == sum(each["calls"] for each in one["tenants"].values()) > 10
+        assert one["cost"] == pytest.approx(0.8 * one["gpu_hours"])
+    shown = page.read_text()
+    assert 2 == shown.count("<svg")
+    assert not re.search(r"(src|href)=.https?:|@import|<script", shown)
+    assert all(name in shown for name in told["policies"])
+
+
+def test_a_seed_says_the_same_again(tmp_path: pathlib.Path) -> None:
+    """And another something else."""
+    files = [tmp_path / name for name in ("a", "b", "c")]
+    for file, seed in zip(files, ("3", "3", "4"), strict=True):
+        simulate("diurnal", *QUICK, "--seed", seed, "--json", str(file))
+
+    first, again, other = (file.read_text() for file in files)
+    assert first == again
+    assert first != other
+
+
+def test_ones_own_calls(tmp_path: pathlib.Path) -> None:
+    """From a file with a line each."""
+    calls = tmp_path / "calls.csv"
+    calls.write_text("at_s,tenant,audio_s\n" + "".join(f"{at * 20},acme,120\n" for at in range(60)))
+
+    done = simulate(str(calls), "--capacity", "20", "--max", "4")
+
+    assert 0 == done.exit_code
+    assert "calls.csv: 60 calls of 1 tenants" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--min", "5", "--max", "4"), "--min 5 is over --max 4"),
+        (("--capacity", "0"), "--capacity"),
+        (("--drain", "2"), "--drain"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    """By the name of the option."""
+    done = simulate(*arguments)
+
+    assert 2 == done.exit_code
+    assert said in done.output
+
+
+def test_traffic_that_nobody_knows_is_refused() -> None:
+    """With what there is."""
+    with pytest.raises(errors.ConfigurationError, match=r"tuesday is none of diurnal, monday, .*, and no file"):
+        simulate("tuesday")

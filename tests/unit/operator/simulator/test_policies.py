@@ -1,0 +1,97 @@
+"""Others' policies, by rows worked out by hand from their sources."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from aftercall.operator.simulator import cluster, policies, traces
+
+VIEW = cluster.View(
+    now_s=0.0,
+    asked=4,
+    ready=4,
+    waiting_calls=40,
+    waiting_audio_s={"a": 0.0},
+    arrived_audio_s={"a": 0.0},
+    limits_per_s={"a": None},
+    promises_s={"a": None},
+    done_audio_s=0.0,
+    busy_s=0.0,
+    is_saturated=False,
+)
+
+
+def keda(**changes: object) -> policies.Keda:
+    """Return a scaler of ten calls a replica."""
+    usual: dict[str, object] = {"lag_threshold": 10.0, "min_replicas": 1, "max_replicas": 100, "partitions": 50}
+    return policies.Keda(**(usual | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "lag", "replicas"),
+    [
+        (4, 40, 4),
+        (4, 44, 4),  # 10 % over is within the tolerance
+        (4, 45, 5),
+        (4, 36, 4),
+        (4, 200, 8),  # twice as many, or four more
+        (10, 200, 20),
+        (1, 200, 5),
+        (0, 1, 1),  # KEDA itself wakes it
+        (50, 10_000, 50),  # no more than partitions
+    ],
+)
+def test_keda_over_the_hpa(asked: int, lag: int, replicas: int) -> None:
+    """One sync."""
+    assert replicas == keda()(dataclasses.replace(VIEW, asked=asked, waiting_calls=lag))
+
+
+def test_the_hpa_goes_down_to_the_largest_wish_of_five_minutes_and_up_by_a_step_each_period() -> None:
+    """Of every sync since."""
+    scaler, asked, seen = keda(), 4, []
+    for now_s, lag in [(0, 200), (15, 200), (30, 200), (45, 20), (300, 20), (331, 20)]:
+        asked = scaler(dataclasses.replace(VIEW, now_s=float(now_s), asked=asked, waiting_calls=lag))
+        seen.append(asked)
+
+    assert [8, 16, 20, 20, 20, 2] == seen
+
+
+def test_keda_goes_to_zero_after_its_cooldown() -> None:
+    """Only with a minimum of zero."""
+    for least, last in ((0, 0), (1, 1)):
+        scaler, asked = keda(min_replicas=least), 1
+        for now_s in range(0, 330, 15):
+            lag = 5 if now_s == 0 else 0
+            asked = scaler(dataclasses.replace(VIEW, now_s=float(now_s), asked=asked, waiting_calls=lag))
+            if 0 < now_s < 300:
+                assert 1 == asked
+        assert last == asked
+
+
+def test_who_knows_what_will_come_is_in_time_with_little_more_than_the_work_takes() -> None:
+    """A day in which everything else about the world is hard: a cold start of three minutes."""
+    world = cluster.World(50.0, 180.0, tick_s=2.0)
+    trace = traces.synthetic(traces.Kind.DIURNAL, np.random.default_rng(1), peak_per_s=600.0)
+
+    run = cluster.run(trace, policies.Oracle(trace, world, patience_s=120.0), world, interval_s=10)
+
+    assert not any(each.is_late for each in run.finished)
+    assert run.gpu_s < 1.2 * trace.audio_s / world.capacity_per_s
+
+
+def test_ray_serve_waits_before_it_goes_up_and_longer_before_it_goes_down() -> None:
+    """And sees no more than consumers have in flight."""
+    scaler = policies.RayServe(target_ongoing=10, max_in_flight=60, min_replicas=1, max_replicas=20)
+    seen, asked = [], 4
+    for now_s in range(0, 700, 10):
+        waiting = 1e6 if now_s < 40 else 0.0
+        view = dataclasses.replace(VIEW, now_s=float(now_s), asked=asked, waiting_audio_s={"a": waiting})
+        asked = scaler(view)
+        seen.append((now_s, asked))
+
+    assert [(0, 4), (20, 4), (30, 6), (40, 6), (630, 6), (640, 1)] == [
+        each for each in seen if each[0] in {0, 20, 30, 40, 630, 640}
+    ]
