@@ -1,0 +1,192 @@
+"""Custom resource definitions, generated from the models that the operator reads them with.
+
+An API server wants schemas that are structural: no references, no alternatives of types, nothing but what OpenAPI 3.0
+knows. So references are put in their places, what may be absent is simply not required, and what JSON Schema says
+beyond that is left to the model, which the operator holds anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+
+from aftercall.contracts import pools
+
+GROUP = "aftercall.io"
+VERSION = "v1alpha1"
+_KEPT = {
+    "default",
+    "description",
+    "enum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "pattern",
+    "properties",
+    "required",
+    "type",
+}
+_CONDITIONS: dict[str, Any] = {
+    "type": "array",
+    "description": "What holds of it, by type.",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+    "items": {
+        "type": "object",
+        "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+        "properties": {
+            "type": {"type": "string"},
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+            "observedGeneration": {"type": "integer", "format": "int64"},
+            "lastTransitionTime": {"type": "string", "format": "date-time"},
+            "reason": {"type": "string"},
+            "message": {"type": "string"},
+        },
+    },
+}
+_OBSERVED: dict[str, Any] = {
+    "type": "integer",
+    "format": "int64",
+    "description": "Generation of the specification that this status is of.",
+}
+
+
+def definitions() -> dict[str, dict[str, Any]]:
+    """Return every definition by the plural of its kind."""
+    return {"transcriptionpools": _pool()}
+
+
+def _pool() -> dict[str, Any]:
+    count = {"type": "integer", "minimum": 0}
+    status = {
+        "observedGeneration": _OBSERVED,
+        "replicas": count | {"description": "Speech replicas that there are."},
+        "wantedReplicas": count | {"description": "Speech replicas that are asked for."},
+        "consumers": count | {"description": "Consumers that there are."},
+        "selector": {"type": "string", "description": "Labels of the speech replicas, for autoscalers."},
+        "backlogAudioSeconds": count | {"format": "int64", "description": "What waits."},
+        "drainSeconds": count | {"format": "int64", "description": "Until nothing waits; none: unknown, or never."},
+        "capacity": {
+            "type": "object",
+            "description": "What was learned of a replica, which outlives the operator.",
+            "properties": {
+                "audioSecondsPerMinute": count | {"format": "int64"},
+                "busySeconds": count | {"format": "int64"},
+            },
+        },
+        "conditions": _CONDITIONS,
+    }
+    return _definition(
+        kind="TranscriptionPool",
+        plural="transcriptionpools",
+        short=["tpool"],
+        spec=pools.TranscriptionPool,
+        status=status,
+        columns=[
+            _column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            _column("Backend", ".spec.backend.kind"),
+            _column("Replicas", ".status.replicas", "integer"),
+            _column("Wanted", ".status.wantedReplicas", "integer", priority=1),
+            _column("Consumers", ".status.consumers", "integer", priority=1),
+            _column("Backlog", ".status.backlogAudioSeconds", "integer"),
+            _column("Drain", ".status.drainSeconds", "integer"),
+            _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
+            _column("Age", ".metadata.creationTimestamp", "date"),
+        ],
+        subresources={
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+    )
+
+
+def _definition(
+    *,
+    kind: str,
+    plural: str,
+    short: list[str],
+    spec: type[pydantic.BaseModel],
+    status: dict[str, Any],
+    columns: list[dict[str, Any]],
+    subresources: dict[str, Any],
+) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "description": (spec.__doc__ or "").strip(),
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural(spec),
+            "status": {"type": "object", "properties": status},
+        },
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": subresources,
+        "additionalPrinterColumns": columns,
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": short,
+                "categories": ["aftercall"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def _column(name: str, path: str, of: str = "string", *, priority: int = 0) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": of, "jsonPath": path}
+    return column | {"priority": priority} if priority else column
+
+
+def structural(model: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """Return a model's schema as an API server takes it."""
+    whole = model.model_json_schema(by_alias=True)
+    return _plain(whole, whole.get("$defs", {}))
+
+
+def _plain(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    schema = dict(schema)
+    if "$ref" in schema:
+        schema = {**named[schema.pop("$ref").rpartition("/")[2]], **schema}
+    others = [each for each in schema.pop("anyOf", []) if each.get("type") != "null"]
+    if len(others) > 1:
+        raise ValueError(f"{others} are alternatives, which no structural schema has")
+    if others:
+        schema = {**_plain(others[0], named), **schema}
+    if isinstance(schema.get("type"), str) and schema["type"] == "number":
+        raise ValueError("a float in a specification comes back as another one")
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    found = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
+    if "properties" in found:
+        found["properties"] = {name: _plain(each, named) for name, each in found["properties"].items()}
+    if "items" in found:
+        found["items"] = _plain(found["items"], named)
+    return found
