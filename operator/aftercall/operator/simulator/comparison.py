@@ -67,7 +67,7 @@ def _ray(_: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
 
 
 def _oracle(trace: traces.Trace, world: cluster.World, _: Plan) -> cluster.Policy:
-    return policies.Oracle(trace, world, patience_s=world.promise_s / 5)
+    return policies.Oracle(trace, world, share=0.2)
 
 
 SIDES = (

@@ -158,31 +158,48 @@ class RayServe:
 class Oracle:
     """One that knows what will come: replicas are there when they are needed, and go when they are not.
 
-    At each look it asks for the fewest replicas with which, at several times to come, everything is done that will have
-    waited for `patience_s` by then: those that work now until new ones come, and all of them after that. It is no
-    bound, but who does not know the future does no better.
+    It aims at a share of each promise. At each look it asks for the fewest replicas with which, at several times to
+    come, everything is done that is due by then: those that work now until new ones come, and all of them after that.
+    It is no bound, but who does not know the future does no better.
     """
 
-    def __init__(self, trace: traces.Trace, world: cluster.World, *, patience_s: float) -> None:
-        self._at = [call.at_s for call in trace.calls]
-        self._total = [0.0]
-        for call in trace.calls:
-            self._total.append(self._total[-1] + call.audio_s)
+    def __init__(self, trace: traces.Trace, world: cluster.World, *, share: float) -> None:
         self._world = world
-        self._patience_s = patience_s
+        self._aim_s = share * world.promise_s
+        self._due: dict[str, tuple[list[float], list[float]]] = {}
+        """By tenant: when calls are due, in order, and the audio-seconds of all up to each."""
+        for name, tenant in trace.tenants.items():
+            aim_s = share * (world.promise_s if tenant.promise_s is None else tenant.promise_s)
+            times: list[float] = []
+            sums = [0.0]
+            through_s = 0.0
+            for call in trace.calls:
+                if call.tenant == name:
+                    pace_s = 0.0 if tenant.limit_per_s is None else call.audio_s / tenant.limit_per_s
+                    through_s = max(call.at_s, through_s) + pace_s
+                    times.append(through_s + aim_s)
+                    sums.append(sums[-1] + call.audio_s)
+            self._due[name] = times, sums
 
-    def _arriving(self, since_s: float, until_s: float) -> float:
-        first, last = bisect.bisect_right(self._at, since_s), bisect.bisect_right(self._at, until_s)
-        return max(0.0, self._total[last] - self._total[first])
+    def _due_by(self, until_s: float, view: cluster.View) -> float:
+        """Return the audio-seconds that are due by a time and not done."""
+        due = 0.0
+        for name, (times, sums) in self._due.items():
+            done = view.arrived_audio_s[name] - view.waiting_audio_s[name]
+            left = max(0.0, sums[bisect.bisect_right(times, until_s)] - done)
+            limit = view.limits_per_s[name]
+            due += left if limit is None else min(left, limit * (until_s - view.now_s))
+        return due
 
     def __call__(self, view: cluster.View) -> int:
-        """Return the fewest replicas that keep its patience."""
+        """Return the fewest replicas that do what is due."""
         per_s, cold_s = self._world.capacity_per_s, self._world.cold_start_s
-        waiting = sum(view.waiting_audio_s.values())
-        first_s = max(self._patience_s, cold_s + self._patience_s / 4)
+        first_s = max(self._aim_s, cold_s + self._aim_s / 4)
         kept = new = 0.0
-        for after_s in (first_s, 1.5 * first_s, 2 * first_s, 3 * first_s):
-            due = waiting + self._arriving(view.now_s, view.now_s + after_s - self._patience_s)
+        for times in (1.0, 1.5, 2.0, 3.0):
+            after_s = times * first_s
+            due = self._due_by(view.now_s + after_s, view)
             kept = max(kept, due / (per_s * after_s))
-            new = max(new, (due / per_s - view.ready * cold_s) / (after_s - cold_s))
+            if times < 2:  # what is due later can be ordered later
+                new = max(new, (due / per_s - view.ready * cold_s) / (after_s - cold_s))
         return math.ceil((new if new > view.ready else min(kept, view.ready)) - 1e-9)

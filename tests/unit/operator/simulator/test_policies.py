@@ -76,7 +76,7 @@ def test_who_knows_what_will_come_is_in_time_with_little_more_than_the_work_take
     world = cluster.World(50.0, 180.0, tick_s=2.0)
     trace = traces.synthetic(traces.Kind.DIURNAL, np.random.default_rng(1), peak_per_s=600.0)
 
-    run = cluster.run(trace, policies.Oracle(trace, world, patience_s=120.0), world, interval_s=10)
+    run = cluster.run(trace, policies.Oracle(trace, world, share=0.2), world, interval_s=10)
 
     assert not any(each.is_late for each in run.finished)
     assert run.gpu_s < 1.2 * trace.audio_s / world.capacity_per_s
