@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from aftercall.contracts import reports
 from aftercall.operator import grants
 
 LEASE_S = 900.0
@@ -20,7 +21,7 @@ class Consumer:
     """One as it is: what it applies until when, by its own clock, and the report that it waits for an answer to."""
 
     wanted_per_s: float = 0.0
-    held: grants.Held | None = None
+    held: reports.Held | None = None
     until_s: float = 0.0
     asked_at_s: float | None = None
     reply: grants.Grant | None = None
@@ -114,7 +115,10 @@ class Machine(RuleBasedStateMachine):
         assert consumer.asked_at_s is not None
         until_s = consumer.asked_at_s + LEASE_S
         if until_s > self.now_s:
-            consumer.held, consumer.until_s = grants.Held(consumer.reply.number, consumer.reply.per_s), until_s
+            consumer.held, consumer.until_s = (
+                reports.Held(number=consumer.reply.number, per_s=consumer.reply.per_s),
+                until_s,
+            )
         consumer.asked_at_s = consumer.reply = None
 
     @rule(at=st.integers(0, 3))

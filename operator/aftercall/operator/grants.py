@@ -16,6 +16,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from aftercall.contracts import reports
+
 FLOOR_SHARE = 0.1
 """Of a limit, for all floors together."""
 
@@ -39,20 +41,12 @@ class Limit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Held:
-    """What a consumer says it applies: a grant's number, and its rate beyond the floor."""
-
-    number: int
-    per_s: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """What a consumer said last of one tenant. `wanted_per_s` is what it could use, in audio-seconds a second."""
 
     wanted_per_s: float
     heard_at_s: float
-    held: Held | None = None
+    held: reports.Held | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,12 +62,12 @@ Issued = Mapping[str, tuple[Grant, ...]]
 """By consumer: what was sent and may still be in use, oldest first."""
 
 
-def share(limit: Limit, reports: Mapping[str, Report], *, now_s: float, stale_s: float) -> dict[str, float]:
+def share(limit: Limit, told: Mapping[str, Report], *, now_s: float, stale_s: float) -> dict[str, float]:
     """Return what each should have beyond its floor: what it wants, the least first, and the rest in equal parts.
 
     A consumer that has not reported for `stale_s` gets nothing new; what it has stays out until its lease ends.
     """
-    fresh = {name: max(0.0, each.wanted_per_s) for name, each in reports.items() if now_s - each.heard_at_s < stale_s}
+    fresh = {name: max(0.0, each.wanted_per_s) for name, each in told.items() if now_s - each.heard_at_s < stale_s}
     room, shares = limit.shared_per_s, {}
     for left, (name, wanted) in zip(
         range(len(fresh), 0, -1), sorted(fresh.items(), key=lambda each: each[1]), strict=True
@@ -92,7 +86,7 @@ def outstanding(grants: tuple[Grant, ...], *, now_s: float) -> float:
 def answer(
     consumer: str,
     limit: Limit,
-    reports: Mapping[str, Report],
+    told: Mapping[str, Report],
     issued: Issued,
     *,
     number: int,
@@ -105,13 +99,13 @@ def answer(
 
     `number` is larger than any before, a forerunner's too; `began_at_s` is when this operator began to answer.
     """
-    report = reports[consumer]
+    report = told[consumer]
     out = {name: tuple(each for each in grants if each.until_s > now_s) for name, grants in issued.items()}
     mine = out.get(consumer, ())
     if report.held is not None:
         # What a forerunner sent needs no place here: it runs out before this operator raises anything.
         mine = tuple(each for each in mine if each.number >= report.held.number)
-    wanted = share(limit, reports, now_s=now_s, stale_s=stale_s)[consumer]
+    wanted = share(limit, told, now_s=now_s, stale_s=stale_s)[consumer]
     if now_s - began_at_s < lease_s:
         room = report.held.per_s if report.held is not None else 0.0
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aftercall.contracts import reports
 from aftercall.operator import grants
 
 LIMIT = grants.Limit(100.0, 5)
@@ -31,26 +32,26 @@ def test_shares(wanted: dict[str, float], shares: dict[str, float]) -> None:
 
 def test_who_has_fallen_silent_gets_nothing_new() -> None:
     """The others share."""
-    reports = told(a=1000) | {"b": grants.Report(1000, 50.0)}
+    heard = told(a=1000) | {"b": grants.Report(1000, 50.0)}
 
-    assert {"a": 90.0} == grants.share(LIMIT, reports, now_s=100, stale_s=30)
+    assert {"a": 90.0} == grants.share(LIMIT, heard, now_s=100, stale_s=30)
 
 
 def answer(
-    consumer: str, reports: dict[str, grants.Report], issued: grants.Issued, **changes: float
+    consumer: str, heard: dict[str, grants.Report], issued: grants.Issued, **changes: float
 ) -> tuple[grants.Grant, dict[str, tuple[grants.Grant, ...]]]:
     """Answer a report at 100 s."""
     usual = {"now_s": 100.0, "lease_s": 900.0, "stale_s": 30.0, "began_at_s": -5000.0}
-    return grants.answer(consumer, LIMIT, reports, issued, number=7, **(usual | changes))  # type: ignore[arg-type]
+    return grants.answer(consumer, LIMIT, heard, issued, number=7, **(usual | changes))  # type: ignore[arg-type]
 
 
 def test_what_is_out_for_one_is_not_given_to_another() -> None:
     """Until its cut is acknowledged."""
-    reports = told(a=1000, b=1000)
+    heard = told(a=1000, b=1000)
     out = {"a": (grants.Grant(1, 90.0, 500.0), grants.Grant(2, 45.0, 900.0))}
 
-    assert 0.0 == answer("b", reports, out)[0].per_s
-    acknowledged = reports | {"a": grants.Report(1000, 100.0, grants.Held(2, 45.0))}
+    assert 0.0 == answer("b", heard, out)[0].per_s
+    acknowledged = heard | {"a": grants.Report(1000, 100.0, reports.Held(number=2, per_s=45.0))}
     _, out_then = answer("a", acknowledged, out)
     assert 45.0 == answer("b", acknowledged, out_then)[0].per_s
 
@@ -65,10 +66,10 @@ def test_a_lease_that_has_run_out_is_out_no_longer() -> None:
 
 def test_one_that_has_just_begun_renews_and_cuts_and_raises_nothing() -> None:
     """For a lease."""
-    reports = told(a=1000, b=1000) | {"c": grants.Report(1000, 100.0, grants.Held(3, 20.0))}
+    heard = told(a=1000, b=1000) | {"c": grants.Report(1000, 100.0, reports.Held(number=3, per_s=20.0))}
 
-    assert 0.0 == answer("a", reports, {}, began_at_s=-799.0)[0].per_s
-    assert 0.0 < answer("a", reports, {}, began_at_s=-800.0)[0].per_s
-    grant, out = answer("c", reports, {}, began_at_s=50.0)
+    assert 0.0 == answer("a", heard, {}, began_at_s=-799.0)[0].per_s
+    assert 0.0 < answer("a", heard, {}, began_at_s=-800.0)[0].per_s
+    grant, out = answer("c", heard, {}, began_at_s=50.0)
     assert 20.0 == grant.per_s
     assert 20.0 == grants.outstanding(out["c"], now_s=100)
