@@ -117,17 +117,27 @@ class Backend(Spec):
         return self
 
 
-_RANGE = ("self.minReplicas <= self.maxReplicas", "minReplicas is at most maxReplicas")
+class Bounds(Spec):
+    """How many there may be."""
 
-
-class Scaling(Spec):
-    """How many speech replicas there may be, and how they follow the work."""
-
-    model_config = pydantic.ConfigDict(json_schema_extra=_rules(_RANGE))
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=_rules(("self.minReplicas <= self.maxReplicas", "minReplicas is at most maxReplicas"))
+    )
     min_replicas: Replicas = 1
     """Replicas that always stay; 0 lets the last one go when nothing waits."""
     max_replicas: Replicas
     """Replicas at most."""
+
+    @pydantic.model_validator(mode="after")
+    def _is_a_range(self) -> Bounds:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("minReplicas is at most maxReplicas")
+        return self
+
+
+class Scaling(Bounds):
+    """How many speech replicas there may be, and how they follow the work."""
+
     drain_target_seconds: Seconds = 150
     """Seconds in which what waits is to be worked off; a quarter of the promise is a good beginning."""
     headroom_percent: Annotated[int, pydantic.Field(ge=-50, le=90)] = 0
@@ -141,33 +151,16 @@ class Scaling(Spec):
     max_step: Annotated[int, pydantic.Field(ge=1, le=10_000)] | None = None
     """Replicas that may be added at once; none: as many as are wanted."""
 
-    @pydantic.model_validator(mode="after")
-    def _is_a_range(self) -> Scaling:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError("minReplicas is at most maxReplicas")
-        return self
 
-
-class Consumers(Spec):
+class Consumers(Bounds):
     """The Deployment of the pool's consumers; never more than partitions."""
 
-    model_config = pydantic.ConfigDict(json_schema_extra=_rules(_RANGE))
     deployment: Name
     """Its name."""
-    min_replicas: Replicas = 1
-    """Consumers that always stay."""
-    max_replicas: Replicas
-    """Consumers at most."""
     stabilization_seconds: Annotated[int, pydantic.Field(ge=0, le=86_400)] = 600
     """Seconds for which the largest number wanted counts before consumers go: each change moves partitions."""
     capacity_audio_seconds_per_minute: Annotated[int, pydantic.Field(ge=1, le=10_000_000)] = 9000
     """Audio-seconds a minute that one consumer prepares; what is measured counts, within four times of this."""
-
-    @pydantic.model_validator(mode="after")
-    def _is_a_range(self) -> Consumers:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError("minReplicas is at most maxReplicas")
-        return self
 
 
 class TranscriptionPool(Spec):
