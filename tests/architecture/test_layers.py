@@ -35,6 +35,7 @@ PURE = (
     "operator/aftercall/operator/demand.py",
     "operator/aftercall/operator/grants.py",
     "operator/aftercall/operator/ledger.py",
+    "operator/aftercall/operator/pool.py",
     "operator/aftercall/operator/scaling.py",
     "operator/aftercall/operator/simulator",
     "operator/aftercall/operator/unread.py",

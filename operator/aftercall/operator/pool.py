@@ -1,0 +1,187 @@
+"""One look at a pool: everything that was read in, how many speech replicas and consumers there are to be out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from aftercall.contracts import pools, reports
+from aftercall.operator import capacity, demand, ledger, scaling, unread
+
+AUDIO_PER_MESSAGE_S = 300.0
+"""Of a message of which nothing is known: two channels of a short call."""
+STALE_S = 30.0
+"""Seconds after which a consumer that reports every few has fallen silent."""
+TIME_CONSTANT_S = 180.0
+"""Of the arrival rate: longer reacts late, shorter to every long call."""
+_FULL = 0.9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read; None is unknown. `partitions` are by topic and number, without the positions of reports."""
+
+    known: ledger.Ledger
+    partitions: Mapping[tuple[str, int], unread.Partition]
+    limits_per_s: Mapping[str, float]
+    speech_asked: int | None
+    speech_ready: int | None
+    consumers_asked: int | None
+    consumers_ready: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """What one look hands to the next. The estimates outlive the operator, the rest may begin anew."""
+
+    rates: Mapping[str, demand.Rate] = dataclasses.field(default_factory=dict)
+    speech: scaling.State = dataclasses.field(default_factory=scaling.State)
+    consumers: scaling.State = dataclasses.field(default_factory=scaling.State)
+    heard: capacity.Estimate | None = None
+    prepared: capacity.Estimate | None = None
+    told: Mapping[str, reports.ConsumerReport] = dataclasses.field(default_factory=dict)
+    looked_at_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decisions:
+    """What is to be, and from what. `speech` is None for a backend that is somebody else's."""
+
+    speech: scaling.Decision | None
+    consumers: scaling.Decision
+    wanted: demand.Demand
+
+
+def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
+    """Return what a pool is to be, and the state for the next look."""
+    beyond = unread.count(_with_positions(seen, now_s))
+    loads, is_whole = ledger.loads(
+        seen.known,
+        beyond,
+        seen.limits_per_s,
+        audio_per_message_s=AUDIO_PER_MESSAGE_S,
+        now_s=now_s,
+        stale_s=STALE_S,
+    )
+    wanted, rates = demand.read(loads, state.rates, now_s=now_s, time_constant_s=TIME_CONSTANT_S, is_whole=is_whole)
+    heard = _sample(seen, state, now_s, lambda one: one.heard)
+    prepared = _sample(seen, state, now_s, lambda one: one.prepared)
+    if heard is not None and seen.speech_ready is not None and state.looked_at_s is not None:
+        # Many consumers see the same replicas busy: those were so for the whole time between the looks, each once.
+        heard = dataclasses.replace(heard, busy_s=seen.speech_ready * (now_s - state.looked_at_s))
+    speech = _speech(spec, seen, state, wanted, heard, prepared, now_s)
+    consumers = _consumers(spec, seen, state, wanted, prepared, now_s)
+    after = State(
+        rates=rates,
+        speech=state.speech if speech is None else speech[1],
+        consumers=consumers[1],
+        heard=state.heard if speech is None else speech[2],
+        prepared=consumers[2],
+        told={name: each.report for name, each in seen.known.heard.items()},
+        looked_at_s=now_s,
+    )
+    return Decisions(None if speech is None else speech[0], consumers[0], wanted), after
+
+
+_Decided = tuple[scaling.Decision, scaling.State, capacity.Estimate | None]
+
+
+def _speech(
+    spec: pools.TranscriptionPool,
+    seen: Reading,
+    state: State,
+    wanted: demand.Demand,
+    heard: capacity.Sample | None,
+    prepared: capacity.Sample | None,
+    now_s: float,
+) -> _Decided | None:
+    if spec.scaling is None:
+        return None
+    asked = spec.scaling
+    prior = capacity.Prior(asked.capacity_audio_seconds_per_minute / 60)
+    estimate = capacity.learn(state.heard, heard, prior)
+    if spec.mode is not pools.Mode.OPERATOR:
+        reason = scaling.Reason.PAUSED if spec.mode is pools.Mode.PAUSED else scaling.Reason.EXTERNAL
+        replicas = None if spec.mode is pools.Mode.PAUSED else spec.replicas
+        return scaling.Decision(replicas, reason), state.speech, estimate
+    policy = scaling.Policy(
+        asked.min_replicas,
+        asked.max_replicas,
+        drain_target_s=asked.drain_target_seconds,
+        headroom=asked.headroom_percent / 100,
+        stabilization_s=asked.stabilization_seconds,
+        cold_start_s=asked.cold_start_seconds,
+        max_step=asked.max_step,
+    )
+    consumers_are_full = prepared is not None and prepared.is_saturated
+    speech_is_full = heard is not None and heard.is_saturated
+    fleet = scaling.Fleet(
+        seen.speech_asked,
+        seen.speech_ready,
+        capacity.per_replica(estimate, prior),
+        is_held_back=consumers_are_full and not speech_is_full,
+    )
+    return *scaling.decide(wanted, fleet, state.speech, policy, now_s=now_s), estimate
+
+
+def _consumers(
+    spec: pools.TranscriptionPool,
+    seen: Reading,
+    state: State,
+    wanted: demand.Demand,
+    prepared: capacity.Sample | None,
+    now_s: float,
+) -> _Decided:
+    asked = spec.consumers
+    prior = capacity.Prior(asked.capacity_audio_seconds_per_minute / 60)
+    estimate = capacity.learn(state.prepared, prepared, prior)
+    if spec.mode is pools.Mode.PAUSED:
+        return scaling.Decision(None, scaling.Reason.PAUSED), state.consumers, estimate
+    policy = scaling.Policy(
+        asked.min_replicas,
+        asked.max_replicas,
+        drain_target_s=spec.promise_seconds / 4 if spec.scaling is None else spec.scaling.drain_target_seconds,
+        stabilization_s=asked.stabilization_seconds,
+        cold_start_s=0.0,
+    )
+    n_partitions = sum(number >= 0 for _, number in seen.partitions)
+    fleet = scaling.Fleet(
+        seen.consumers_asked,
+        seen.consumers_ready,
+        capacity.per_replica(estimate, prior),
+        ceiling=n_partitions or None,
+    )
+    return *scaling.decide(wanted, fleet, state.consumers, policy, now_s=now_s), estimate
+
+
+def _with_positions(seen: Reading, now_s: float) -> list[unread.Partition]:
+    """Return the partitions with the positions that consumers have reported; the furthest, if two have reported one."""
+    positions: dict[tuple[str, int], int] = {}
+    for each in seen.known.heard.values():
+        if now_s - each.at_s < STALE_S:
+            for one in each.report.positions:
+                place = one.topic, one.partition
+                positions[place] = max(one.position, positions.get(place, 0))
+    return [dataclasses.replace(each, position=positions.get(place)) for place, each in seen.partitions.items()]
+
+
+def _sample(
+    seen: Reading, state: State, now_s: float, part: Callable[[reports.ConsumerReport], reports.Work]
+) -> capacity.Sample | None:
+    """Return what was done since the last look, by consumers that were there then; None without any.
+
+    It counts as saturated when every consumer that did anything was full for nearly all of the time.
+    """
+    if state.looked_at_s is None:
+        return None
+    passed_s, done, busy, full = now_s - state.looked_at_s, 0.0, 0.0, []
+    for name, each in seen.known.heard.items():
+        before = state.told.get(name)
+        if before is None or before.instance != each.report.instance or each.report is before:
+            continue
+        now, then = part(each.report), part(before)
+        if now.busy_s > then.busy_s:
+            done += now.done_audio_s - then.done_audio_s
+            busy += now.busy_s - then.busy_s
+            full.append(now.full_s - then.full_s >= _FULL * passed_s)
+    return capacity.Sample(done, busy, is_saturated=all(full)) if full else None

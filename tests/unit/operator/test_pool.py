@@ -1,0 +1,130 @@
+"""One look at a pool, from reports and offsets to numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from aftercall.contracts import pools, reports
+from aftercall.operator import ledger, pool, scaling, unread
+from aftercall.operator.scaling import Reason
+
+SPEC = pools.TranscriptionPool.model_validate(
+    {
+        "topics": [{"name": "recordings"}],
+        "backend": {"kind": "Deployment", "deployment": {"name": "speech"}},
+        "scaling": {"minReplicas": 0, "maxReplicas": 8, "capacityAudioSecondsPerMinute": 3000},
+        "consumers": {"deployment": "consumers", "minReplicas": 0, "maxReplicas": 12},
+    }
+)
+PARTITIONS = {("recordings", at): unread.Partition(0, 100, 40) for at in range(4)}
+ASLEEP = pool.Reading(ledger.Ledger(), PARTITIONS, {}, 0, 0, 0, 0)
+
+
+def report(
+    waiting_audio_s: float = 0.0, *, position: int = 100, instance: str = "1", **more: Any
+) -> reports.ConsumerReport:
+    """Return what the one consumer tells, which has all partitions."""
+    loads = (reports.TenantLoad(tenant="acme", waiting=10, waiting_audio_s=waiting_audio_s),)
+    positions = tuple(reports.Position(topic="recordings", partition=at, position=position) for at in range(4))
+    return reports.ConsumerReport(
+        consumer="c", instance=instance, pool="calls", tenants=loads, positions=positions, **more
+    )
+
+
+def awake(
+    one: reports.ConsumerReport, at_s: float = 0.0, known: ledger.Ledger | None = None, **more: Any
+) -> pool.Reading:
+    """Return a reading with one consumer and two replicas."""
+    seen = ledger.hear(known or ledger.Ledger(), one, now_s=at_s)
+    told = {"speech_asked": 2, "speech_ready": 2, "consumers_asked": 1, "consumers_ready": 1} | more
+    return dataclasses.replace(ASLEEP, known=seen, **told)
+
+
+def look(seen: pool.Reading, spec: pools.TranscriptionPool = SPEC) -> pool.Decisions:
+    """Look once."""
+    return pool.decide(spec, seen, pool.State(), now_s=0.0)[0]
+
+
+def test_lag_alone_wakes_a_pool_that_sleeps() -> None:
+    """240 messages that nobody has read: 72,000 audio-seconds by what is believed of a message, in 150 s."""
+    found = look(ASLEEP)
+
+    assert found.speech is not None
+    assert (8, Reason.AT_MAXIMUM) == (found.speech.replicas, found.speech.reason)
+    # 480 a second are four consumers of 150, and not more than partitions.
+    assert (4, Reason.WOKEN) == (found.consumers.replicas, found.consumers.reason)
+
+
+def test_nothing_that_waits_lets_it_sleep() -> None:
+    """From what is known; and not from a broker that does not answer."""
+    empty = {place: unread.Partition(0, 40, 40) for place in PARTITIONS}
+
+    assert Reason.IDLE is look(dataclasses.replace(ASLEEP, partitions=empty)).consumers.reason
+    away = {("recordings", -1): unread.Partition(None, None)}
+    found = look(dataclasses.replace(ASLEEP, partitions=away, speech_asked=3, speech_ready=3, consumers_asked=2))
+    assert found.speech is not None
+    assert [(3, Reason.UNKNOWN_BACKLOG), (2, Reason.UNKNOWN_BACKLOG)] == [
+        (each.replicas, each.reason) for each in (found.speech, found.consumers)
+    ]
+
+
+def test_what_a_consumer_has_read_counts_once() -> None:
+    """Its report says how much; what lies beyond its position counts by the same mix."""
+    read = look(awake(report(3000.0)))
+    beyond = look(awake(report(3000.0, position=90)))
+
+    assert 3000.0 == read.wanted.waiting_audio_s
+    assert 3000.0 + 40 * 300 == beyond.wanted.waiting_audio_s
+
+
+@pytest.mark.parametrize(
+    ("mode", "speech", "consumers"),
+    [
+        ({"mode": "Paused"}, (None, Reason.PAUSED), Reason.PAUSED),
+        ({"mode": "External", "replicas": 5}, (5, Reason.EXTERNAL), Reason.IDLE),
+    ],
+)
+def test_who_decides(mode: dict[str, Any], speech: tuple[int | None, Reason], consumers: Reason) -> None:
+    """The pool's mode says so."""
+    written = SPEC.model_dump(mode="json", by_alias=True, exclude_none=True)
+    found = look(awake(report(0.0)), pools.TranscriptionPool.model_validate(written | mode))
+
+    assert found.speech is not None
+    assert (*speech, consumers) == (found.speech.replicas, found.speech.reason, found.consumers.reason)
+
+
+def test_capacity_is_learned_from_full_seconds_only() -> None:
+    """Two replicas that do 60 a second together while all is full are of 30 each, not of 50."""
+
+    def after(full_s: float) -> pool.State:
+        state = pool.State()
+        known = ledger.Ledger()
+        for at in range(100):
+            heard = reports.Work(done_audio_s=600.0 * at, busy_s=10.0 * at, full_s=full_s * at)
+            seen = awake(report(1e5, heard=heard), 10.0 * at, known)
+            known = seen.known
+            _, state = pool.decide(SPEC, seen, state, now_s=10.0 * at)
+        return state
+
+    learned = after(10.0).heard
+    assert learned is not None
+    assert learned.per_s == pytest.approx(30, rel=0.1)
+    assert after(5.0).heard is None
+
+
+def test_no_replica_is_added_while_consumers_are_the_bottleneck() -> None:
+    """Their own work fills them, and the replicas are not full."""
+    state, known, decision = pool.State(), ledger.Ledger(), scaling.Decision(None, Reason.IDLE)
+    for at in range(3):
+        prepared = reports.Work(done_audio_s=100.0 * at, busy_s=10.0 * at, full_s=10.0 * at)
+        heard = reports.Work(done_audio_s=100.0 * at, busy_s=5.0 * at)
+        seen = awake(report(1e5, prepared=prepared, heard=heard), 10.0 * at, known)
+        known = seen.known
+        found, state = pool.decide(SPEC, seen, state, now_s=10.0 * at)
+        assert found.speech is not None
+        decision = found.speech
+
+    assert (2, Reason.CONSUMERS_FIRST) == (decision.replicas, decision.reason)
