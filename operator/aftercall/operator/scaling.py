@@ -124,22 +124,22 @@ def decide(
     bounded = max(policy.min_replicas, min(ceiling, wish))
     if bounded != wish:
         reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
-    wishes = _pushed(_within(state.wishes, policy.stabilization_s, now_s), Wish(now_s, bounded))
+    # Who has just begun has seen no wishes: what is there was somebody's.
+    known = state.wishes or (Wish(now_s, fleet.asked),)
+    wishes = _pushed(_within(known, policy.stabilization_s, now_s), Wish(now_s, bounded))
     replicas = bounded
     if bounded < fleet.asked:
         # Down to the largest wish of the window, never up because of it.
-        held = min(fleet.asked, max([bounded, *(each.replicas for each in wishes)]))
-        if not wanted.is_whole:
-            held, reason = fleet.asked, Reason.UNKNOWN_BACKLOG
-        elif held > bounded:
-            reason = Reason.STABILIZING
-        replicas = min(held, ceiling)
+        most = min(fleet.asked, ceiling)
+        replicas = min(most, max(each.replicas for each in wishes)) if wanted.is_whole else most
+        if replicas > bounded:
+            reason = Reason.STABILIZING if wanted.is_whole else Reason.UNKNOWN_BACKLOG
     elif bounded > fleet.asked:
-        most = math.inf if policy.max_step is None else fleet.asked + policy.max_step
+        stepped = bounded if policy.max_step is None else max(fleet.asked + policy.max_step, policy.min_replicas)
         if fleet.is_held_back and fleet.asked > 0:
             replicas, reason = max(fleet.asked, policy.min_replicas), Reason.CONSUMERS_FIRST
-        elif bounded > max(most, policy.min_replicas):
-            replicas, reason = max(fleet.asked + (policy.max_step or 0), policy.min_replicas), Reason.STEP_LIMITED
+        elif bounded > stepped:
+            replicas, reason = stepped, Reason.STEP_LIMITED
     raised_at_s = now_s if replicas > fleet.asked else state.raised_at_s
     return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s)
 

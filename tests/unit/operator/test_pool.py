@@ -84,7 +84,7 @@ def test_what_a_consumer_has_read_counts_once() -> None:
     ("mode", "speech", "consumers"),
     [
         ({"mode": "Paused"}, (None, Reason.PAUSED), Reason.PAUSED),
-        ({"mode": "External", "replicas": 5}, (5, Reason.EXTERNAL), Reason.IDLE),
+        ({"mode": "External", "replicas": 5}, (5, Reason.EXTERNAL), Reason.STABILIZING),
     ],
 )
 def test_who_decides(mode: dict[str, Any], speech: tuple[int | None, Reason], consumers: Reason) -> None:

@@ -90,6 +90,15 @@ def test_down_goes_to_the_largest_wish_of_the_window() -> None:
     ] == seen
 
 
+def test_who_has_just_begun_takes_nothing_away() -> None:
+    """A restart of the operator forgets why there were so many; that is no reason to have fewer."""
+    fresh, state = scaling.decide(wanted(0), FLEET, scaling.State(), POLICY, now_s=1000.0)
+    later, _ = scaling.decide(wanted(0), FLEET, state, POLICY, now_s=1301.0)
+
+    assert (4, Reason.STABILIZING) == (fresh.replicas, fresh.reason)
+    assert 1 == later.replicas
+
+
 def test_what_is_on_its_way_is_not_ordered_twice() -> None:
     """While a GPU is fetched the backlog grows, by as much as was reckoned with."""
     state, asked, waiting = scaling.State(), 4, 20_000.0
