@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from aftercall.cli import page
 from aftercall.operator import demand, scaling
 from aftercall.operator.simulator import cluster, comparison, traces
 
@@ -161,12 +162,7 @@ def compare(plot: pathlib.Path | None) -> None:
 
 def draw(points: dict[str, list[Score]], file: pathlib.Path) -> None:
     """Draw late calls over GPU-hours, each policy's front as a line."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4))
+    figure, axes = page.pyplot().subplots(figsize=(8, 4))
     for name, each in points.items():
         dots = axes.scatter([one.gpu_hours for one in each], [100 * one.late / one.calls for one in each], s=8)
         best = front(each)
@@ -183,8 +179,7 @@ def draw(points: dict[str, list[Score]], file: pathlib.Path) -> None:
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_xscale("log")
     axes.legend()
-    figure.tight_layout()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    file.write_text(page.svg(figure), encoding="utf-8")
 
 
 def loop(rounds: int = 20) -> None:

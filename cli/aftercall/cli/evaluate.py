@@ -9,11 +9,10 @@ import pathlib
 from typing import Annotated, Any
 
 import numpy as np
-import rich.console
 import rich.table
 import typer
 
-from aftercall.cli import clock, configuration, evaluation_page, offline
+from aftercall.cli import clock, configuration, evaluation_page, offline, screen
 from aftercall.consumers.evaluation import reference, score, totals
 from aftercall.contracts import errors, settings, transcript
 from aftercall.serve import backends
@@ -68,10 +67,7 @@ def evaluate(
         out.write_text(json.dumps(_plain(runs, compared), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if html is not None:
         title = f"Evaluation of {manifest.name}, {len(rows)} calls"
-        html.write_text(
-            evaluation_page.write(runs, compared, title=title, made_at=f"{clock.utc_now():%Y-%m-%d %H:%M} UTC"),
-            encoding="utf-8",
-        )
+        html.write_text(evaluation_page.write(runs, compared, title=title, made_at=clock.utc_now()), encoding="utf-8")
         typer.echo(f"wrote {html}", err=True)
     if any(result.failure for results in runs.values() for result in results):
         raise typer.Exit(EXIT_FAILED)
@@ -100,7 +96,7 @@ async def _one(hears: offline.Offline, row: reference.Row) -> totals.Result:
 
 
 def _print(runs: dict[str, list[totals.Result]], compared: totals.Difference | None) -> None:
-    console = rich.console.Console(width=None if rich.console.Console().is_terminal else 140)
+    console = screen.wide()
     for name, results in runs.items():
         table = rich.table.Table(title=name, title_justify="left")
         table.add_column("")

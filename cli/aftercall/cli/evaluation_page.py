@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +57,11 @@ def told(found: totals.Difference | None, first: str, second: str) -> str:
 
 
 def write(
-    runs: Mapping[str, Sequence[totals.Result]], compared: totals.Difference | None, *, title: str, made_at: str
+    runs: Mapping[str, Sequence[totals.Result]],
+    compared: totals.Difference | None,
+    *,
+    title: str,
+    made_at: datetime.datetime,
 ) -> str:
     """Write the page of one run, or of two on the same calls."""
     names = list(runs)

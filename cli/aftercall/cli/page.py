@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import io
 from collections.abc import Iterable
@@ -13,12 +14,12 @@ table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-b
 td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}.note{color:#555}"""
 
 
-def write(title: str, parts: Iterable[str], *, made_at: str) -> str:
+def write(title: str, parts: Iterable[str], *, made_at: datetime.datetime) -> str:
     """Write a page of parts that are HTML already."""
     shown = html.escape(title)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{shown}</title><style>{_STYLE}</style>'
-        f"<h1>{shown}</h1><p class=note>{html.escape(made_at)}</p>{''.join(parts)}</html>\n"
+        f"<h1>{shown}</h1><p class=note>{made_at:%Y-%m-%d %H:%M} UTC</p>{''.join(parts)}</html>\n"
     )
 
 

@@ -8,16 +8,14 @@ import pathlib
 from typing import Annotated, Any
 
 import numpy as np
-import rich.console
 import rich.table
 import typer
 
-from aftercall.cli import clock, simulation_page
+from aftercall.cli import clock, screen, simulation_page
 from aftercall.contracts import errors
 from aftercall.operator.simulator import cluster, comparison, results, traces
 
 _PLAN = comparison.Plan()
-EXIT_FAILED = 1
 
 
 def simulate(
@@ -84,8 +82,7 @@ def simulate(
         plain["policies"] = {name: dataclasses.asdict(one) for name, one in told.items()}
         out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     if html is not None:
-        made_at = f"{clock.utc_now():%Y-%m-%d %H:%M} UTC"
-        html.write_text(simulation_page.write(trace, world, found, made_at=made_at), encoding="utf-8")
+        html.write_text(simulation_page.write(trace, world, found, made_at=clock.utc_now()), encoding="utf-8")
         typer.echo(f"wrote {html}", err=True)
 
 
@@ -108,18 +105,17 @@ def _tick_s(trace: traces.Trace) -> float:
 
 
 def _print(trace: traces.Trace, world: cluster.World, told: dict[str, results.Result], *, with_cost: bool) -> None:
-    console = rich.console.Console(width=None if rich.console.Console().is_terminal else 140)
+    console = screen.wide()
     console.print(simulation_page.about(trace, world))
     table = rich.table.Table()
-    heads = simulation_page.heads(with_cost=with_cost)
-    for at, head in enumerate(heads):
+    for at, head in enumerate(simulation_page.heads(with_cost=with_cost)):
         table.add_column(head, justify="right" if at else "left")
     for result in told.values():
         table.add_row(*simulation_page.cells(result, with_cost=with_cost))
     console.print(table)
     first = next(iter(told.values()))
     tenants = rich.table.Table(title=f"{first.policy}, by tenant", title_justify="left")
-    for at, head in enumerate(("tenant", "calls", "late", "wait p50", "wait p95")):
+    for at, head in enumerate(simulation_page.TENANT_HEADS):
         tenants.add_column(head, justify="right" if at else "left")
     for name, waits in first.tenants.items():
         tenants.add_row(name, *simulation_page.cells_of_waits(waits))

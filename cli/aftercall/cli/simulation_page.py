@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 from collections.abc import Mapping
 
 from aftercall.cli import page
 from aftercall.operator.simulator import cluster, results, traces
+
+_WAITS = ("calls", "late", "wait p50", "wait p95")
+TENANT_HEADS = ("tenant", *_WAITS)
+"""Headings of the tenants' table."""
 
 
 def about(trace: traces.Trace, world: cluster.World) -> str:
@@ -22,7 +27,7 @@ def about(trace: traces.Trace, world: cluster.World) -> str:
 
 def heads(*, with_cost: bool) -> list[str]:
     """Return the headings of the policies' table."""
-    found = ["policy", "calls", "late", "wait p50", "wait p95", "GPU-hours", "changes"]
+    found = ["policy", *_WAITS, "GPU-hours", "changes"]
     return [*found, "cost"] if with_cost else found
 
 
@@ -43,7 +48,7 @@ def write(
     world: cluster.World,
     found: Mapping[str, tuple[results.Result, cluster.Run]],
     *,
-    made_at: str,
+    made_at: datetime.datetime,
 ) -> str:
     """Write the page."""
     with_cost = any(result.cost for result, _ in found.values())
@@ -52,7 +57,7 @@ def write(
     for result, _ in found.values():
         rows = [[name, *cells_of_waits(waits)] for name, waits in result.tenants.items()]
         parts.append(f"<h2>{html.escape(result.policy)}, by tenant</h2>")
-        parts.append(page.table(["tenant", "calls", "late", "wait p50", "wait p95"], rows))
+        parts.append(page.table(TENANT_HEADS, rows))
     parts += ["<h2>Plots</h2>", *_plots(trace, world, found)]
     return page.write(f"Simulation of {trace.name}", parts, made_at=made_at)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ctypes
 
-# From malloc.h; each is an int.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _KEPT_BYTES = 2**30
+_WANTED = (("MALLOC_MMAP_MAX_", -4, 0), ("MALLOC_TRIM_THRESHOLD_", -1, _KEPT_BYTES), ("MALLOC_ARENA_MAX", -8, 1))
+"""Name in the environment, number in malloc.h, and value, an int."""
 
-ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES), "MALLOC_ARENA_MAX": "1"}
+ENVIRONMENT = {name: str(value) for name, _, value in _WANTED}
 """The same for a process that somebody else starts, and whose threads begin before any of ours."""
 
 
@@ -30,5 +30,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    wanted = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_ARENA_MAX, 1))
-    return all(mallopt(name, value) == 1 for name, value in wanted)
+    return all(mallopt(number, value) == 1 for _, number, value in _WANTED)

@@ -136,16 +136,11 @@ def run(trace: traces.Trace, policy: Policy, world: World, *, interval_s: float)
 
 def _due(trace: traces.Trace, promise_s: float) -> list[float]:
     """Return when each call is due. What its tenant's own limit makes late is promised nothing."""
-    through: dict[str, float] = {}
     dues = []
-    for call in trace.calls:
+    for call, through_s in zip(trace.calls, trace.through_s(), strict=True):
         tenant = trace.tenants[call.tenant]
         due_s = call.at_s + (promise_s if tenant.promise_s is None else tenant.promise_s)
-        if tenant.limit_per_s is not None:
-            through[call.tenant] = max(call.at_s, through.get(call.tenant, 0.0)) + call.audio_s / tenant.limit_per_s
-            if through[call.tenant] > due_s:
-                due_s = math.inf
-        dues.append(due_s)
+        dues.append(math.inf if through_s > due_s else due_s)
     return dues
 
 

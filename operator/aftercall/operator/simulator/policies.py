@@ -166,20 +166,13 @@ class Oracle:
     def __init__(self, trace: traces.Trace, world: cluster.World, *, share: float) -> None:
         self._world = world
         self._aim_s = share * world.promise_s
-        self._due: dict[str, tuple[list[float], list[float]]] = {}
+        self._due: dict[str, tuple[list[float], list[float]]] = {name: ([], [0.0]) for name in trace.tenants}
         """By tenant: when calls are due, in order, and the audio-seconds of all up to each."""
-        for name, tenant in trace.tenants.items():
-            aim_s = share * (world.promise_s if tenant.promise_s is None else tenant.promise_s)
-            times: list[float] = []
-            sums = [0.0]
-            through_s = 0.0
-            for call in trace.calls:
-                if call.tenant == name:
-                    pace_s = 0.0 if tenant.limit_per_s is None else call.audio_s / tenant.limit_per_s
-                    through_s = max(call.at_s, through_s) + pace_s
-                    times.append(through_s + aim_s)
-                    sums.append(sums[-1] + call.audio_s)
-            self._due[name] = times, sums
+        for call, through_s in zip(trace.calls, trace.through_s(), strict=True):
+            promise_s = trace.tenants[call.tenant].promise_s
+            times, sums = self._due[call.tenant]
+            times.append(through_s + share * (world.promise_s if promise_s is None else promise_s))
+            sums.append(sums[-1] + call.audio_s)
 
     def _due_by(self, until_s: float, view: cluster.View) -> float:
         """Return the audio-seconds that are due by a time and not done."""

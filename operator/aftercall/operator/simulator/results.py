@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from aftercall.operator.simulator import cluster
 
@@ -39,24 +40,23 @@ class Result:
 def result(policy: str, runs: Sequence[cluster.Run], *, price_per_hour: float) -> Result:
     """Return what a policy came to on these runs together."""
     finished = [each for run in runs for each in run.finished]
-    tenants = sorted({each.tenant for each in finished})
+    by_tenant: dict[str, list[cluster.Finished]] = {}
+    for each in finished:
+        by_tenant.setdefault(each.tenant, []).append(each)
     gpu_hours = sum(run.gpu_s for run in runs) / 3600
     return Result(
         policy=policy,
         waits=_waits(finished),
-        tenants={name: _waits([each for each in finished if each.tenant == name]) for name in tenants},
+        tenants={name: _waits(by_tenant[name]) for name in sorted(by_tenant)},
         gpu_hours=gpu_hours,
         changes=sum(run.changes for run in runs),
         cost=gpu_hours * price_per_hour,
     )
 
 
-def _waits(finished: Iterable[cluster.Finished]) -> Waits:
-    found = list(finished)
-    waited = sorted(each.waited_s for each in found)
-    return Waits(len(found), sum(each.is_late for each in found), quantile(waited, 0.5), quantile(waited, 0.95))
-
-
-def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the value that this share of values is at or under (nearest rank)."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+def _waits(finished: Sequence[cluster.Finished]) -> Waits:
+    p50_s = p95_s = None
+    if finished:
+        waited = [each.waited_s for each in finished]
+        p50_s, p95_s = (float(each) for each in np.quantile(waited, (0.5, 0.95), method="inverted_cdf"))
+    return Waits(len(finished), sum(each.is_late for each in finished), p50_s, p95_s)

@@ -46,6 +46,17 @@ class Trace:
         """Everything there is to do."""
         return sum(call.audio_s for call in self.calls)
 
+    def through_s(self) -> list[float]:
+        """Return when its tenant's limit, if there is one, has let each call through as a whole."""
+        last: dict[str, float] = {}
+        found = []
+        for call in self.calls:
+            limit = self.tenants[call.tenant].limit_per_s
+            pace_s = 0.0 if limit is None else call.audio_s / limit
+            last[call.tenant] = max(call.at_s, last.get(call.tenant, 0.0)) + pace_s
+            found.append(last[call.tenant])
+        return found
+
 
 class Kind(enum.StrEnum):
     """Shapes of traffic."""
