@@ -144,12 +144,13 @@ def _consumers(
         stabilization_s=asked.stabilization_seconds,
         cold_start_s=0.0,
     )
-    n_partitions = sum(number >= 0 for _, number in seen.partitions)
+    # A topic that could not be read has partitions too: a bound that is not known lowers nothing.
+    ceiling = len(seen.partitions) if all(number >= 0 for _, number in seen.partitions) else None
     fleet = scaling.Fleet(
         seen.consumers_asked,
         seen.consumers_ready,
         capacity.per_replica(estimate, prior),
-        ceiling=n_partitions or None,
+        ceiling=ceiling or None,
     )
     return *scaling.decide(wanted, fleet, state.consumers, policy, now_s=now_s), estimate
 

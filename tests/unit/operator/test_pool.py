@@ -71,6 +71,15 @@ def test_nothing_that_waits_lets_it_sleep() -> None:
     ]
 
 
+def test_a_topic_that_cannot_be_read_takes_no_consumers_away() -> None:
+    """Four partitions are known, and there may be more."""
+    partly = PARTITIONS | {("bulk", -1): unread.Partition(None, None)}
+
+    found = look(dataclasses.replace(ASLEEP, partitions=partly, consumers_asked=9, consumers_ready=9))
+
+    assert (9, Reason.UNKNOWN_BACKLOG) == (found.consumers.replicas, found.consumers.reason)
+
+
 def test_what_a_consumer_has_read_counts_once() -> None:
     """Its report says how much; what lies beyond its position counts by the same mix."""
     read = look(awake(report(3000.0)))
