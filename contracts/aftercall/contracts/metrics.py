@@ -168,4 +168,112 @@ RELAY_FAILURES = Metric(
     "aftercall_relay_failures_total", Kind.COUNTER, "Deliveries to a sink that failed and will be retried.", ("sink",)
 )
 
+PROMISES = Metric(
+    "aftercall_consumer_promises_total",
+    Kind.COUNTER,
+    "Outcomes of recordings, by whether they came within the promised time of their event; what waited for its tenant's"
+    " own limit was promised nothing, and is `throttled`.",
+    ("tenant", "kept"),
+)
+REPORTS_SENT = Metric(
+    "aftercall_consumer_reports_total", Kind.COUNTER, "Reports to the operator, by what came of them.", ("result",)
+)
+LEASE_LEFT = Metric(
+    "aftercall_consumer_grant_lease_seconds",
+    Kind.GAUGE,
+    "Seconds for which the operator's last grants are still good; 0: only floors are used.",
+)
+OPERATOR_WANTED = Metric(
+    "aftercall_operator_wanted_replicas",
+    Kind.GAUGE,
+    "Replicas that were last decided; fleet is `speech` or `consumers`.",
+    ("pool", "fleet"),
+)
+OPERATOR_READY = Metric(
+    "aftercall_operator_ready_replicas", Kind.GAUGE, "Replicas that answer, as last read.", ("pool", "fleet")
+)
+OPERATOR_BACKLOG = Metric(
+    "aftercall_operator_backlog_audio_seconds",
+    Kind.GAUGE,
+    "Audio-seconds that wait, with consumers or unread; a lower bound while BacklogKnown is not True.",
+    ("pool",),
+)
+OPERATOR_UNREAD = Metric(
+    "aftercall_operator_unread_records", Kind.GAUGE, "Records that no consumer has read, as far as known.", ("pool",)
+)
+OPERATOR_ARRIVING = Metric(
+    "aftercall_operator_arriving_audio_seconds_per_second",
+    Kind.GAUGE,
+    "Audio-seconds that arrive a second and that limits let through.",
+    ("pool",),
+)
+OPERATOR_DRAIN = Metric(
+    "aftercall_operator_drain_seconds",
+    Kind.GAUGE,
+    "Seconds until nothing waits, at what arrives and what answers now; +Inf: never, or not known.",
+    ("pool",),
+)
+OPERATOR_CAPACITY = Metric(
+    "aftercall_operator_capacity_audio_seconds_per_second",
+    Kind.GAUGE,
+    "Audio-seconds a second that one busy replica is believed to do.",
+    ("pool", "fleet"),
+)
+OPERATOR_DECISIONS = Metric(
+    "aftercall_operator_decisions_total", Kind.COUNTER, "Decisions, by reason.", ("pool", "fleet", "reason")
+)
+OPERATOR_CHANGES = Metric(
+    "aftercall_operator_scale_changes_total",
+    Kind.COUNTER,
+    "Changes of a fleet's replicas that were written: up or down.",
+    ("pool", "fleet", "direction"),
+)
+OPERATOR_CONDITION = Metric(
+    "aftercall_operator_pool_condition",
+    Kind.GAUGE,
+    "1 for the status that a pool's condition has.",
+    ("pool", "type", "status"),
+)
+OPERATOR_TENANTS = Metric(
+    "aftercall_operator_tenants", Kind.GAUGE, "Tenants, by whether they are compiled into the ConfigMaps.", ("ready",)
+)
+OPERATOR_LIMIT = Metric(
+    "aftercall_operator_limit_audio_seconds_per_second",
+    Kind.GAUGE,
+    "A tenant's limit; one without has none of these.",
+    ("tenant",),
+)
+OPERATOR_GRANTED = Metric(
+    "aftercall_operator_granted_audio_seconds_per_second",
+    Kind.GAUGE,
+    "What consumers may be using of a tenant's limit: grants that are out, and floors.",
+    ("tenant",),
+)
+OPERATOR_REPORTS = Metric(
+    "aftercall_operator_reports_total", Kind.COUNTER, "Reports of consumers, by how they were answered.", ("result",)
+)
+OPERATOR_REPORT_SECONDS = Metric(
+    "aftercall_operator_report_seconds",
+    Kind.HISTOGRAM,
+    "Time from a report to its answer.",
+    (),
+    (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5),
+)
+OPERATOR_RECONCILE_SECONDS = Metric(
+    "aftercall_operator_reconcile_seconds",
+    Kind.HISTOGRAM,
+    "Time of one look at a pool, from reading to writing.",
+    (),
+    (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+OPERATOR_LAST_RECONCILE = Metric(
+    "aftercall_operator_last_reconcile_timestamp_seconds",
+    Kind.GAUGE,
+    "Unix time of the last look at a pool that came to its end.",
+    ("pool",),
+)
+OPERATOR_LEASE = Metric(
+    "aftercall_operator_lease_held", Kind.GAUGE, "1 while this operator holds the Lease and may issue grants."
+)
+
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -216,6 +216,54 @@ class Telemetry(Section):
     """One line a record, for people, or one JSON object."""
 
 
+class Operator(Section):
+    """`aftercall operator`, which sets replicas and shares limits out between consumers."""
+
+    namespace: str | None = None
+    """Kubernetes namespace that it looks after; none: that of its own pod."""
+    host: str = "127.0.0.1"
+    """Address to bind for consumers' reports; in a pod `0.0.0.0`, with a network policy that lets only consumers in."""
+    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 8480
+    """Port to bind for them; 0 takes a free one."""
+    certificate_file: pathlib.Path | None = None
+    """Certificate of that port; none: consumers report in the clear, with tokens that are good for nothing else."""
+    key_file: pathlib.Path | None = None
+    """The key of the certificate."""
+    audience: str = "aftercall-operator"
+    """Audience that a consumer's service account token must be made for."""
+    service_accounts: tuple[str, ...] = ()
+    """Service accounts of the namespace that may report; none: nobody may."""
+    lease: str = "aftercall-operator"
+    """Name of the Lease that whoever issues grants must hold."""
+    lease_s: PositiveSeconds = 15.0
+    """Seconds without a renewal after which another operator may take the Lease."""
+    tenants_config_maps: tuple[str, ...] = ("aftercall-tenants-0",)
+    """ConfigMaps that tenants are compiled into, which exist already; each holds a share of them, at most 1 MiB."""
+    interval_s: PositiveSeconds = 5.0
+    """Seconds between looks at a pool."""
+    grant_lease_s: Annotated[float, pydantic.Field(ge=1, le=86_400)] = 900.0
+    """Seconds for which a grant is good without a newer one: how long the operator may be away unnoticed."""
+    stale_s: PositiveSeconds = 60.0
+    """Seconds without a look at a pool, or with a change that a watch has not told of, before the probe goes red."""
+
+
+class Reporting(Section):
+    """How a consumer tells the operator of its work, and gets its part of tenants' limits."""
+
+    url: pydantic.HttpUrl | None = None
+    """Address of the operator's reports, `http://name:8480`; none: this consumer has every limit to itself."""
+    pool: str | None = None
+    """Name of the TranscriptionPool that this consumer belongs to."""
+    name: str | None = None
+    """Name of this consumer's pod; none: the machine's name, which is the pod's."""
+    token_file: pathlib.Path | None = None
+    """File that holds a service account token for the operator's audience; read again for every report."""
+    ca_file: pathlib.Path | None = None
+    """Certificates to trust, for `https`; none: the system's."""
+    interval_s: PositiveSeconds = 5.0
+    """Seconds between reports."""
+
+
 class Api(Section):
     """The REST API."""
 

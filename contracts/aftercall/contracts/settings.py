@@ -48,6 +48,8 @@ class Settings(sections.Section):
     clickhouse: services.ClickHouse = services.ClickHouse()
     webhooks: sections.Webhooks = sections.Webhooks()
     telemetry: sections.Telemetry = sections.Telemetry()
+    operator: sections.Operator = sections.Operator()
+    reporting: sections.Reporting = sections.Reporting()
     api: sections.Api = sections.Api()
     tenants: tuple[TenantPolicy, ...] = ()
     """Policies of tenants; a tenant that is not listed gets the defaults, which let nothing leave."""
