@@ -38,7 +38,10 @@ class _Observed:
 
 
 class Lease:
-    """One Lease, for one start of an operator. `identity` is another at each start; `taken` hears of each epoch."""
+    """One Lease, for one start of an operator. `identity` is another at each start; `taken` hears of each epoch.
+
+    `newest_epoch` is the highest that anybody has told of: ours is to be higher, or that one.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Lease:
         now: Callable[[], float],
         utc: Callable[[], datetime.datetime],
         taken: Callable[[int], None] = lambda epoch: None,
+        newest_epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self._client = client
         self._name = name
@@ -58,8 +62,10 @@ class Lease:
         self._now = now
         self._utc = utc
         self._taken = taken
+        self._newest_epoch = newest_epoch
         self._observed: _Observed | None = None
-        self._renewed_at_s = -math.inf
+        self.renewed_at_s = -math.inf
+        """When the last renewal that succeeded was sent."""
         self.epoch: int | None = None
         """Of this operator, once it has held the Lease."""
         self.tried_at_s = now()
@@ -67,7 +73,7 @@ class Lease:
 
     def is_held(self) -> bool:
         """Say whether this operator may act now."""
-        return self._now() - self._renewed_at_s < (1 - _MARGIN) * self._lease_s
+        return self._now() - self.renewed_at_s < (1 - _MARGIN) * self._lease_s
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take the Lease, renew it, and take it again where it was lost, until `stopping`; then release it."""
@@ -92,7 +98,7 @@ class Lease:
         try:
             found = await self._client.get(kube.LEASES, self._name)
         except failures.NotFoundError:
-            epoch = int(self._utc().timestamp() // 60)
+            epoch = max(int(self._utc().timestamp() // 60), self._newest_epoch() + 1)
             await self._client.create(kube.LEASES, {"metadata": {"name": self._name}, "spec": self._spec(epoch)})
             self._hold(epoch, sent_at_s)
             return
@@ -102,7 +108,9 @@ class Lease:
         if holder != self._identity:
             if holder and not self._has_run_out(version, float(spec.get("leaseDurationSeconds") or 0)):
                 return
-            epoch += 1
+            epoch = max(epoch, self._newest_epoch()) + 1
+        elif epoch != self.epoch or self._newest_epoch() > epoch:
+            epoch = max(epoch, self._newest_epoch(), self.epoch or 0) + 1
         sent_at_s = self._now()
         await self._client.replace(kube.LEASES, self._name, {**found, "spec": spec | self._spec(epoch)})
         self._hold(epoch, sent_at_s)
@@ -111,7 +119,7 @@ class Lease:
         """Let another take the Lease at once."""
         if not self.is_held():
             return
-        self._renewed_at_s = -math.inf
+        self.renewed_at_s = -math.inf
         try:
             async with asyncio.timeout(self._lease_s / _STEPS):
                 found = await self._client.get(kube.LEASES, self._name)
@@ -129,7 +137,7 @@ class Lease:
         return now_s - self._observed.at_s >= max(self._lease_s, theirs_s)
 
     def _hold(self, epoch: int, sent_at_s: float) -> None:
-        self._renewed_at_s = sent_at_s
+        self.renewed_at_s = sent_at_s
         if epoch != self.epoch:
             self.epoch = epoch
             self._taken(epoch)

@@ -132,18 +132,35 @@ async def test_a_deleted_one_comes_back_with_a_higher_epoch() -> None:
     assert 2**31 > (second.epoch or 0)
 
 
+async def test_who_hears_of_a_higher_epoch_takes_a_higher_one() -> None:
+    """A consumer tells of the one it has seen last: the Lease may have been written by hand since."""
+    cluster, clock = testing.FakeKubernetes(), testing.Clock()
+    newest = 0
+    held = lease.Lease(
+        cluster, "operator", identity="a", lease_s=15.0, now=clock, utc=clock.utc, newest_epoch=lambda: newest
+    )
+    await held.step()
+    newest = (held.epoch or 0) + 7
+    await held.step()
+    taken = held.epoch
+    await held.step()
+
+    assert (newest + 1, newest + 1) == (taken, held.epoch)
+
+
 async def test_the_loop_outlives_failures_and_releases_at_its_end() -> None:
     """An API server that is away for a while ends nothing."""
     cluster, clock = testing.FakeKubernetes(), testing.Clock()
-    held = lease.Lease(cluster, "operator", identity="a", lease_s=0.05, now=clock, utc=clock.utc)
+    stopping, asked, taken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    held = lease.Lease(
+        cluster, "operator", identity="a", lease_s=0.05, now=clock, utc=clock.utc, taken=lambda _: taken.set()
+    )
     cluster.broken["*", "*"] = failures.UnavailableError("away")
-    stopping = asyncio.Event()
+    cluster.before = lambda _: asked.set()
     running = asyncio.create_task(held.run(stopping))
-    while not cluster.calls:
-        await asyncio.sleep(0)
+    await asked.wait()
     cluster.broken.clear()
-    while not held.is_held():
-        await asyncio.sleep(0)
+    await taken.wait()
     stopping.set()
     await running
 
