@@ -28,12 +28,9 @@ class Caller:
 class Accounts:
     """Tells callers by their tokens. Answers are kept by the token's hash, for a minute at most."""
 
-    def __init__(
-        self, client: kube.Kubernetes, *, audience: str, accounts: tuple[str, ...], now: Callable[[], float]
-    ) -> None:
+    def __init__(self, client: kube.Kubernetes, *, audience: str, now: Callable[[], float]) -> None:
         self._client = client
         self._audience = audience
-        self._accounts = frozenset(accounts)
         self._now = now
         self._known: dict[bytes, tuple[Caller | None, float]] = {}
 
@@ -52,10 +49,6 @@ class Accounts:
         if len(self._known) > _MOST:  # somebody tries many tokens: the oldest answer goes
             del self._known[next(iter(self._known))]
         return found
-
-    def may_report(self, caller: Caller) -> bool:
-        """Say whether an account is one of the consumers'."""
-        return caller.account in self._accounts
 
     def _caller(self, status: dict[str, Any]) -> Caller | None:
         # A server that knows no audiences leaves them out, and then a token of any audience would do.

@@ -18,7 +18,7 @@ def coarse(value: float) -> int:
     """Return a number in its two leading digits: 1234 is 1200."""
     if value < 100:
         return max(0, math.ceil(value))
-    unit = 10 ** (int(math.log10(value)) - 1)
+    unit: int = 10 ** (int(math.log10(value)) - 1)
     return round(value / unit) * unit
 
 
