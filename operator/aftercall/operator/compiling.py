@@ -141,8 +141,10 @@ def _compile(
     for name, spec in specs.items():
         if name not in findings:
             read = contract.parse(name, spec)
-            if read.audio_seconds_per_minute is not None:
-                limits[str(read.id)] = grants.Limit(read.audio_seconds_per_minute / 60, max_consumers)
+            per_minute = read.audio_seconds_per_minute
+            if per_minute is not None:
+                burst_audio_s = float(read.burst_audio_seconds or per_minute)
+                limits[str(read.id)] = grants.Limit(per_minute / 60, max_consumers, burst_audio_s)
     return files, findings, limits
 
 
