@@ -62,6 +62,9 @@ class TenantPolicy(pydantic.BaseModel):
     """Names and terms that the tenant's calls hold, the most important first; about a hundred words fit."""
     audio_seconds_per_minute: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
     """Audio-seconds (of one channel) that may begin each minute; none: no limit."""
+    floor_audio_seconds_per_minute: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
+    """What each consumer may begin each minute without a grant of the operator, where consumers report to one; none:
+    the whole limit."""
     burst_audio_seconds: Annotated[float, pydantic.Field(ge=30, allow_inf_nan=False)] | None = None
     """Audio-seconds that may begin at once after a rest, at least one window; none: a minute's worth."""
     concurrency: Annotated[int, pydantic.Field(ge=1)] | None = None
@@ -87,6 +90,13 @@ class TenantPolicy(pydantic.BaseModel):
             if asked:
                 raise ValueError(f"not built yet, so it would not be honoured: {', '.join(asked)}; remove it")
         return data
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_floor_below_its_limit(self) -> TenantPolicy:
+        limit, floor = self.audio_seconds_per_minute, self.floor_audio_seconds_per_minute
+        if floor is not None and (limit is None or floor > limit):
+            raise ValueError("floor_audio_seconds_per_minute is a part of audio_seconds_per_minute")
+        return self
 
     @pydantic.field_validator("name")
     @classmethod
