@@ -7,6 +7,7 @@ used. See `intake.granted` for what an answer means.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import pathlib
 import random
@@ -128,8 +129,9 @@ class Reporter:
     async def leave(self) -> None:
         """Say that nothing is here any more, and nothing held; once, since its lease ends by itself."""
         self._hold(granted.drained(self._held))
-        async with asyncio.timeout(_LEAVING_S):
-            await self.report(is_last=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVING_S):
+                await self.report(is_last=True)
 
     async def report(self, *, is_last: bool = False) -> float | None:
         """Report once and apply the answer; return None, or after how many seconds at the earliest to try again."""

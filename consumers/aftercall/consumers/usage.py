@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 
 from aftercall.contracts import reports
 
@@ -65,3 +67,47 @@ class Usage:
 
     def _was_refused(self, now_s: float) -> bool:
         return now_s < self._refused_at_s + _BUSY_ANSWER_S
+
+
+class Meters:
+    """A consumer's two: `prepared` is its own work, `heard` the speech backend's as it looks from here.
+
+    - `prepared`: recordings fetched, decoded and cut. Done are the audio-seconds of channels that were cut, with the
+      silences between; busy are seconds in which at least one recording is being fetched or decoded, not those in which
+      all of them wait for a place at the backend; full are those of them in which work waited for a place among the
+      open calls (`is_crowded`) while the backend was not full: more consumers would have begun it.
+    - `heard`: windows answered. Done are the audio-seconds of channels that the answered windows take forward, with the
+      silences between, so that it compares with demand; what comes from a checkpoint was done before. Busy are seconds
+      with a window in flight, full those of them in which a window waited for one of the places in flight, or within a
+      second of the backend's own word that it is full. While the backend is down neither counts.
+    """
+
+    def __init__(
+        self, is_crowded: Callable[[], bool] = lambda: False, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._is_crowded = is_crowded
+        self._n_preparing = 0
+        self.prepared, self.heard = Usage(clock), Usage(clock)
+
+    @contextlib.contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Count what is done inside as preparing a recording."""
+        self._n_preparing += 1
+        self._look()
+        try:
+            yield
+        finally:
+            self._n_preparing -= 1
+            self._look()
+
+    def flying(self, n_taken: int, n_waiting: int) -> None:
+        """Note how many windows are in flight, and how many wait for a place."""
+        self.heard.set(is_busy=n_taken > 0, is_full=n_waiting > 0)
+
+    def works(self) -> tuple[reports.Work, reports.Work]:
+        """Return what was prepared and what was heard, since the process began."""
+        return self.prepared.work(), self.heard.work()
+
+    def _look(self) -> None:
+        is_full = self._n_preparing > 0 and not self.heard.is_full and self._is_crowded()
+        self.prepared.set(is_busy=self._n_preparing > 0, is_full=is_full)

@@ -76,6 +76,7 @@ class Backlog:
         self._accounts = turns.Accounts()
         self._turns = {rank: turns.Turns[_Piece](terms_of, self._accounts) for rank in door.ranks}
         self._tally = tally.Tally()
+        self._was_crowded = False
         self._finished = finished
         self._leaving = leaving
         self._clock = clock
@@ -107,9 +108,11 @@ class Backlog:
     async def take(self) -> delivery.Delivery | None:
         """Take the work whose turn it is; see `delivery.Queue`."""
         n_free = self._max_open - len(self._taken)
+        self._was_crowded = False
         for rank in self._door.ranks:
             if rank > self._door.ranks[0]:
                 n_free -= self._max_open // 4  # what comes on a livelier lane finds room
+            self._was_crowded = self._was_crowded or (n_free <= 0 and len(self._turns[rank]) > 0)
             while n_free > 0 and (turn := self._turns[rank].take(now_s=self._clock(), n_free=n_free)) is not None:
                 piece = turn.item
                 self._shares.go((piece.origin.partition, piece.event.tenant))
@@ -129,6 +132,7 @@ class Backlog:
                     rank=rank,
                     trace=tracing.carried(piece.origin.record.headers),
                 )
+            self._was_crowded = self._was_crowded or self._turns[rank].is_crowded
         return None
 
     async def wait_for_work(self, timeout_s: float) -> None:
@@ -185,6 +189,11 @@ class Backlog:
     def standings(self) -> list[tuple[str, turns.Standing]]:
         """Return how tenants stand, each once for every lane."""
         return [one for each in self._turns.values() for one in each.standings(now_s=self._clock()).items()]
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether work waits for a place among what is open: it would begin at once if there were more of them."""
+        return self._was_crowded or (len(self._taken) >= self._max_open and self.n_waiting > 0)
 
     def loads(self, *, now_s: float) -> dict[str, tally.Sums]:
         """Return how much of each tenant's work is here, and was."""

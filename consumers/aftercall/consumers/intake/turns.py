@@ -193,6 +193,11 @@ class Turns(Generic[Item]):
         """Return when a limit lets more begin; None when none holds anything."""
         return min(self._held.values(), default=None)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether work waits since there is little room beside what its tenant has open."""
+        return bool(self._crowded)
+
     def standings(self, *, now_s: float) -> dict[str, Standing]:
         """Return how each tenant stands that was ever seen here."""
         return {
