@@ -115,8 +115,9 @@ class Work(pydantic.BaseModel):
 class ConsumerReport(pydantic.BaseModel):
     """What a consumer tells the operator every few seconds.
 
-    `instance` is another after each start, and `number` counts its reports, so that one that comes late is known for it.
-    `epoch` and `answered` are of the last answer that was applied: all that is held came with it.
+    `instance` is another after each start, and `number` counts its reports, so that one that comes late is known.
+    `epoch` and `answered` are of the last answer that was applied: all that is held came with it. One that drains
+    begins nothing any more and applies no answer, so that what it held is free.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
