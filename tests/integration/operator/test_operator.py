@@ -9,6 +9,8 @@ import cluster
 import operated
 from peers import broker
 
+from aftercall.contracts import reports
+
 if TYPE_CHECKING:
     from conftest import Build
 
