@@ -20,6 +20,7 @@ NOT_BUILT = {
 """What a policy may be expected to promise, by field."""
 
 
+Lane = Literal["live", "bulk"]
 Term = Annotated[str, pydantic.Field(min_length=1, max_length=100)]
 
 
@@ -78,7 +79,7 @@ class TenantPolicy(pydantic.BaseModel):
     """Audio-seconds that may begin at once after a rest, at least one window; none: a minute's worth."""
     concurrency: Annotated[int, pydantic.Field(ge=1)] | None = None
     """Recordings of the tenant that one consumer works on at once; none: as many as it works on."""
-    lanes: tuple[Literal["live", "bulk"], ...] = ()
+    lanes: tuple[Lane, ...] = ()
     """Lanes of topics that it may be named on; none: both."""
     topics: tuple[str, ...] = ()
     """Topics that it may be named on, within what `kafka.topics` binds; none: any."""
@@ -97,6 +98,14 @@ class TenantPolicy(pydantic.BaseModel):
         shared = (self.audio_seconds_per_minute, self.concurrency, self.webhook, self.twilio)
         bound = self.lanes or self.topics or self.buckets
         return any(one is not None for one in shared) or self.weight != 1.0 or bool(bound)
+
+    def may_be_named_on(self, topic: str, *, lane: Lane) -> bool:
+        """Say whether events on a topic may announce its recordings, as far as this policy goes."""
+        return (not self.topics or topic in self.topics) and (not self.lanes or lane in self.lanes)
+
+    def may_lie_in(self, bucket: str) -> bool:
+        """Say whether its recordings may lie in a bucket, as far as this policy goes."""
+        return not self.buckets or bucket in self.buckets
 
     @pydantic.model_validator(mode="before")
     @classmethod
