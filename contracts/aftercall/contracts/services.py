@@ -103,6 +103,10 @@ class Bucket(sections.Section):
     tenants: tuple[str, ...] = ()
     """Tenants whose recordings may lie in it; none: any."""
 
+    def admits(self, policy: policies.TenantPolicy) -> bool:
+        """Say whether a tenant's recordings may lie in it, by this binding and by the tenant's own policy."""
+        return (not self.tenants or policy.name in self.tenants) and policy.may_lie_in(self.name)
+
 
 class Store(sections.Section):
     """The S3 account of recordings, transcripts and outcomes; `aftercall up` keeps all of them on disk instead."""

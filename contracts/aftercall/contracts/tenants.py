@@ -24,6 +24,9 @@ Lane = Literal["live", "bulk"]
 Term = Annotated[str, pydantic.Field(min_length=1, max_length=100)]
 
 
+_HTTP_URL = pydantic.TypeAdapter(pydantic.HttpUrl)
+
+
 class Webhook(pydantic.BaseModel):
     """Where a tenant is told of outcomes."""
 
@@ -129,6 +132,14 @@ class TenantPolicy(pydantic.BaseModel):
         return identity.parse_id(name, what="tenant")
 
 
+def parse_url(text: str) -> str:
+    """Return the address of an endpoint; raise `ValueError` that says what it has to be, never what it is."""
+    try:
+        return str(_HTTP_URL.validate_python(text))
+    except pydantic.ValidationError:
+        raise ValueError("is no http:// or https:// address") from None
+
+
 def parse_file(text: bytes, *, what: str) -> dict[str, TenantPolicy]:
     """Return the policies of one tenants file; see `parse_files`."""
     return parse_files({what: text})
@@ -177,7 +188,7 @@ def _problem(what: str, tenant: object, found: Mapping[str, Any]) -> str:
 def _listed(text: bytes, *, what: str) -> list[Any]:
     try:
         plain = _load(text.decode())
-    except (UnicodeDecodeError, yaml.YAMLError) as exc:
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
         raise errors.ConfigurationError(f"{what}: {' '.join(str(exc).split())}") from exc
     listed = plain.get("tenants") if isinstance(plain, dict) and set(plain) == {"tenants"} else plain
     if not isinstance(listed, list):
