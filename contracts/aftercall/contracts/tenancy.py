@@ -21,7 +21,8 @@ ACCOUNTS = pathlib.Path("/var/run/secrets/aftercall/twilio")
 
 _AUDIO_SECONDS = 10_000_000
 _SET = {"x-kubernetes-list-type": "set"}
-_NOT_BUILT = {alias_generators.to_camel(name): name for name in tenants.NOT_BUILT}
+REFUSED = {alias_generators.to_camel(name): what for name, what in tenants.NOT_BUILT.items()}
+"""What a specification may be expected to promise, and must not name: refused, never ignored."""
 
 _TEXT = r"[^/\\\x00-\x1f\x7f-\x9f]*"
 Id = Annotated[
@@ -66,11 +67,10 @@ class Twilio(SecretReference):
 def _add_what_is_not_built(schema: dict[str, Any]) -> None:
     """Name the fields that are refused: what a schema does not name, an API server drops without a word."""
     schema["properties"] |= {
-        name: {"type": "object", "description": f"Refused: {tenants.NOT_BUILT[field]} is not built yet."}
-        for name, field in _NOT_BUILT.items()
+        name: {"type": "object", "description": f"Refused: {what} is not built yet."} for name, what in REFUSED.items()
     }
     schema["x-kubernetes-validations"] = [
-        {"rule": f"!has(self.{name})", "message": _refusal(name)} for name in _NOT_BUILT
+        {"rule": f"!has(self.{name})", "message": _refusal(name)} for name in REFUSED
     ] + [
         {
             "rule": "!has(self.burstAudioSeconds) || has(self.audioSecondsPerMinute)",
@@ -124,10 +124,10 @@ class Tenant(pools.Spec):
     @classmethod
     def _refuse_what_is_not_built(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            asked = [_refusal(name) for name in _NOT_BUILT if data.get(name) is not None]
+            asked = [_refusal(name) for name in REFUSED if data.get(name) is not None]
             if asked:
                 raise ValueError("; ".join(asked))
-            return {name: value for name, value in data.items() if name not in _NOT_BUILT}
+            return {name: value for name, value in data.items() if name not in REFUSED}
         return data
 
     @pydantic.field_validator("id")
