@@ -217,8 +217,6 @@ class Machine(RuleBasedStateMachine):
     @rule(
         at=st.integers(0, 3), which=st.sampled_from([-1, -1, -1, -2]), passed_s=st.sampled_from([0.0, 0.0, 3.0, 40.0])
     )
-        at=st.integers(0, 3), which=st.sampled_from([-1, -1, -1, -2]), passed_s=st.sampled_from([0.0, 0.0, 3.0, 40.0])
-    )
     def a_question_is_answered(self, at: int, which: int, passed_s: float) -> None:
         """By the operator, or by one that has lost the Lease and does not know; the answer takes its time."""
         asking = [each for each in self.consumers if each.asking is not None]
