@@ -38,7 +38,13 @@ def simulate(
     hours: Annotated[float, typer.Option("--hours", min=0.1, max=168, help="Length of synthetic traffic.")] = 6.0,
     seed: Annotated[int, typer.Option("--seed", help="Of synthetic traffic.")] = 1,
     headroom: Annotated[
-        float, typer.Option("--headroom", min=0, max=0.9, help="Share of a replica that is kept free.")
+        float,
+        typer.Option(
+            "--headroom",
+            min=-0.5,
+            max=0.9,
+            help="Share of a replica that is kept free; below 0, what waits asks for more.",
+        ),
     ] = _PLAN.headroom,
     drain_share: Annotated[
         float, typer.Option("--drain", min=0.01, max=1, help="Drain target, as a share of the promise.")

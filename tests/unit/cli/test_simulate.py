@@ -50,6 +50,17 @@ def test_a_seed_says_the_same_again(tmp_path: pathlib.Path) -> None:
     assert first != other
 
 
+def test_headroom_may_be_below_zero_as_a_pools_may(tmp_path: pathlib.Path) -> None:
+    """Then calls wait longer, and fewer hours are paid."""
+    files = [tmp_path / name for name in ("none", "below")]
+    for file, headroom in zip(files, ("0", "-0.5"), strict=True):
+        assert 0 == simulate("diurnal", *QUICK, "--headroom", headroom, "--json", str(file)).exit_code
+
+    none, below = (json.loads(file.read_text())["policies"]["aftercall"] for file in files)
+    assert below["gpu_hours"] < none["gpu_hours"]
+    assert below["waits"]["p50_s"] > none["waits"]["p50_s"]
+
+
 def test_ones_own_calls(tmp_path: pathlib.Path) -> None:
     """From a file with a line each."""
     calls = tmp_path / "calls.csv"
@@ -67,6 +78,7 @@ def test_ones_own_calls(tmp_path: pathlib.Path) -> None:
         (("--min", "5", "--max", "4"), "--min 5 is over --max 4"),
         (("--capacity", "0"), "--capacity"),
         (("--drain", "2"), "--drain"),
+        (("--headroom", "-0.6"), "--headroom"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> None:
