@@ -18,15 +18,17 @@ POLICIES = st.builds(
     headroom=st.floats(-0.5, 0.5),
     stabilization_s=st.floats(0, 900),
     cold_start_s=st.floats(0, 900),
+    promise_s=st.none() | st.floats(1, 3600),
     max_step=st.none() | st.integers(1, 10),
 )
 AUDIO = st.floats(0, 1e7)
+LATER = st.builds(demand.Later, AUDIO, st.floats(60, 1e5))
 SHARES = st.builds(
     demand.Share,
     rate_per_s=st.floats(0, 1e4),
     waiting_audio_s=AUDIO,
     limit_per_s=st.floats(0.1, 1e5) | st.just(float("inf")),
-    drain_target_s=st.none() | st.floats(60, 1e5),
+    later=st.lists(LATER, max_size=2).map(tuple),
 )
 DEMANDS = st.builds(demand.Demand, st.lists(SHARES, max_size=5).map(tuple), st.booleans())
 FLEETS = st.builds(

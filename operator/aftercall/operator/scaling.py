@@ -8,8 +8,9 @@ A fleet is the speech replicas of a pool, or its consumers. Three wishes are wei
   they leave, the new ones must do within the drain target that follows. What was ordered already counts, and until it
   comes the sum of what waits and what is yet to arrive stays the same, so that a wait for a GPU orders no second one.
 
-Up goes at once, by a step; down goes to the largest wish of the stabilization window. A number that could not be read
-is a lower bound: it may raise, it never lowers.
+Up goes at once, by a step; down goes to the largest wish of the stabilization window, which is longer where replicas
+come back too late for what is promised. A number that could not be read is a lower bound: it may raise, it never
+lowers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import enum
 import math
 
 from aftercall.operator import demand
+
+_KEPT = 2.0
+"""Cold starts without a use for it after which a replica goes that could not come back in time."""
 
 
 class Reason(enum.StrEnum):
@@ -53,9 +57,11 @@ class Policy:
     arrives would take until what waits asks for more: at -0.2 calls wait up to a sixth of the drain target at steady
     load, and no part of a replica idles."""
     stabilization_s: float = 300.0
-    """Seconds for which the largest wish counts before replicas go."""
+    """Seconds for which the largest wish counts before replicas go; `window_s` may be longer."""
     cold_start_s: float = 60.0
     """Seconds from asking for a replica to its first work."""
+    promise_s: float | None = None
+    """Seconds in which work is due; None: nothing is promised."""
     max_step: int | None = None
     """Replicas that may be added by one decision; None: as many as are wanted."""
 
@@ -64,6 +70,18 @@ class Policy:
             raise ValueError(f"{self.min_replicas} to {self.max_replicas} replicas are no range")
         if not (self.drain_target_s > 0 and -1 <= self.headroom < 1):
             raise ValueError("a drain target is over 0 s and headroom is -1 to under 1")
+
+    @property
+    def window_s(self) -> float:
+        """Return the seconds for which the largest wish counts before replicas go.
+
+        A replica that is asked for when work comes begins after the cold start, and works off what waits within the
+        drain target. Where the promise is shorter than both, only one that has stayed is in time: then one stays until
+        twice the cold start has passed without a use for it.
+        """
+        if self.promise_s is None or self.cold_start_s + self.drain_target_s <= self.promise_s:
+            return self.stabilization_s
+        return max(self.stabilization_s, _KEPT * self.cold_start_s)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,7 +144,7 @@ def decide(
         reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
     # Who has just begun has seen no wishes: what is there was somebody's.
     known = state.wishes or (Wish(now_s, fleet.asked),)
-    wishes = _pushed(_within(known, policy.stabilization_s, now_s), Wish(now_s, bounded))
+    wishes = _pushed(_within(known, policy.window_s, now_s), Wish(now_s, bounded))
     replicas = bounded
     if bounded < fleet.asked:
         # Down to the largest wish of the window, never up because of it.

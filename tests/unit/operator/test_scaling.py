@@ -90,6 +90,32 @@ def test_down_goes_to_the_largest_wish_of_the_window() -> None:
     ] == seen
 
 
+@pytest.mark.parametrize(
+    ("cold_start_s", "promise_s", "window_s"),
+    [
+        # One that is asked for when work comes is there after 60 s, and done with it 300 s later.
+        (60.0, 600.0, 300.0),
+        (300.0, 600.0, 300.0),
+        # One that comes after 400 s is too late: who has it keeps it.
+        (400.0, 600.0, 800.0),
+        (400.0, None, 300.0),
+        # Never shorter than was set.
+        (120.0, 400.0, 300.0),
+    ],
+)
+def test_a_replica_that_would_come_back_too_late_stays_longer(
+    cold_start_s: float, promise_s: float | None, window_s: float
+) -> None:
+    """It goes once nothing asked for it all that time."""
+    policy = dataclasses.replace(POLICY, cold_start_s=cold_start_s, promise_s=promise_s)
+    state = scaling.State((scaling.Wish(0.0, 4),))
+
+    still, _ = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s - 1)
+    then, _ = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s)
+
+    assert (window_s, 4, 1) == (policy.window_s, still.replicas, then.replicas)
+
+
 def test_who_has_just_begun_takes_nothing_away() -> None:
     """A restart of the operator forgets why there were so many; that is no reason to have fewer."""
     fresh, state = scaling.decide(wanted(0), FLEET, scaling.State(), POLICY, now_s=1000.0)
