@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from aftercall.contracts import reports
 from aftercall.operator import demand, unread
 
+_LEFT = 0.5
+
 Line = tuple[str, reports.Lane]
 """A tenant's work on one lane. One tenant without a name stands for those of whom nobody has told."""
 
@@ -34,16 +36,17 @@ class Terms:
 
 @dataclasses.dataclass(slots=True)
 class _Found:
-    """What there is of a line: what waits, how many recordings that are, what is worked on too, the oldest's age."""
+    """What there is of a line: what waits, how many recordings that are, what is worked on, the oldest's age."""
 
     waiting_audio_s: float = 0.0
     waiting: int = 0
-    there_audio_s: float = 0.0
+    running_audio_s: float = 0.0
     oldest_s: float = 0.0
 
-    def add(self, audio_s: float) -> None:
-        self.waiting_audio_s += audio_s
-        self.there_audio_s += audio_s
+    @property
+    def left_audio_s(self) -> float:
+        """Return what is to be done: of what is worked on half is left, on average, and never nothing."""
+        return self.waiting_audio_s + _LEFT * self.running_audio_s
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,14 +103,14 @@ def loads(
         is_whole = is_whole and now_s - each.at_s < stale_s
         for load in each.report.tenants:
             one = found.setdefault(_line(load), _Found())
-            one.add(load.waiting_audio_s)
+            one.waiting_audio_s += load.waiting_audio_s
             one.waiting += load.waiting
-            one.there_audio_s += load.running_audio_s
+            one.running_audio_s += load.running_audio_s
             one.oldest_s = max(one.oldest_s, load.oldest_waiting_s or 0.0)
     spread = [_spread(lane, each.messages, found, terms.audio_per_message_s) for lane, each in beyond.items()]
     for more in spread:
         for line, audio_s in more.items():
-            found.setdefault(line, _Found()).add(audio_s)
+            found.setdefault(line, _Found()).waiting_audio_s += audio_s
     return {tenant: _load(tenant, known, found, terms) for tenant, _ in found}, is_whole
 
 
@@ -135,9 +138,9 @@ def _load(tenant: str, known: Ledger, found: Mapping[Line, _Found], terms: Terms
         one = found.get((tenant, lane), _Found())
         if lane not in terms.later_s:
             # What was served stays in it where nothing is left: a total must not fall and rise again.
-            arrived += known.served.get((tenant, lane), 0.0) + one.there_audio_s
-            waiting += one.waiting_audio_s
-        elif one.waiting_audio_s:
+            arrived += known.served.get((tenant, lane), 0.0) + one.waiting_audio_s + one.running_audio_s
+            waiting += one.left_audio_s
+        elif one.left_audio_s:
             left_s = terms.later_s[lane] - one.oldest_s
-            later.append(demand.Later(one.waiting_audio_s, max(terms.drain_target_s, terms.share * left_s)))
+            later.append(demand.Later(one.left_audio_s, max(terms.drain_target_s, terms.share * left_s)))
     return demand.Load(arrived, waiting, terms.limits_per_s.get(tenant), tuple(later))

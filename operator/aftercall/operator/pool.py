@@ -20,7 +20,7 @@ _LANES: dict[pools.Lane, reports.Lane] = {pools.Lane.LIVE: "live", pools.Lane.BU
 class Reading:
     """What was read; None is unknown.
 
-    `partitions` are by topic and number, without the positions of reports: of the pool's topics, and of the one on which
+    `partitions` are by topic and number, without the positions of reports: of the pool's topics, and of the one where
     its consumers put aside what is over a tenant's share. What is parked until it can be taken is no work, and has no
     place in them.
     """
