@@ -37,6 +37,7 @@ FLEETS = st.builds(
     ready=st.none() | st.integers(0, 60),
     capacity_per_s=st.floats(0.1, 1000),
     ceiling=st.none() | st.integers(0, 60),
+    useful=st.none() | st.integers(0, 60),
     is_held_back=st.booleans(),
 )
 STATES = st.builds(

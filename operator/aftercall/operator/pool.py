@@ -149,6 +149,7 @@ def _consumers(
         seen.consumers_ready,
         capacity.per_replica(estimate, prior),
         ceiling=ceiling or None,
+        useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
     )
     return *scaling.decide(wanted, fleet, state.consumers, policy, now_s=now_s), estimate
 

@@ -95,6 +95,9 @@ class Fleet:
     ready: int | None
     capacity_per_s: float
     ceiling: int | None = None
+    useful: int | None = None
+    """How many have something to do, however much that is (consumers: partitions with something in them); None: all.
+    Another bound, but one that changes by the second: what is there goes at its leisure."""
     is_held_back: bool = False
     """Whether more replicas would idle, since what feeds them is at its end (no GPU while consumers are)."""
 
@@ -139,7 +142,8 @@ def decide(
         if fleet.ceiling is None
         else max(policy.min_replicas, min(policy.max_replicas, fleet.ceiling))
     )
-    bounded = max(policy.min_replicas, min(ceiling, wish))
+    useful = ceiling if fleet.useful is None else min(ceiling, fleet.useful)
+    bounded = max(policy.min_replicas, min(useful, wish))
     if bounded != wish:
         reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
     # Who has just begun has seen no wishes: what is there was somebody's.

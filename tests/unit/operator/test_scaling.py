@@ -39,6 +39,9 @@ def wanted(
         (wanted(9000), {}, {}, 20, Reason.AT_MAXIMUM),
         (wanted(9000), {}, {"max_step": 3}, 7, Reason.STEP_LIMITED),
         (wanted(9000), {"ceiling": 6}, {}, 6, Reason.AT_MAXIMUM),
+        # Only two of them would have something to do; what is there stays for the window.
+        (wanted(9000), {"useful": 6}, {}, 6, Reason.AT_MAXIMUM),
+        (wanted(9000), {"useful": 2}, {}, 4, Reason.STABILIZING),
         (wanted(9000), {"is_held_back": True}, {}, 4, Reason.CONSUMERS_FIRST),
         # From nothing: anything that waits, even of a tenant whose limit lets nothing through just now.
         (wanted(0, 1), {"asked": 0, "ready": 0}, {"min_replicas": 0}, 1, Reason.WOKEN),
