@@ -148,19 +148,23 @@ def compare(plot: pathlib.Path | None) -> None:
     for name, scores in by_name.items():
         points = ", ".join(f"{one.gpu_hours:.0f}: {one.late / one.calls:.2%}" for one in front(map(total, scores)))
         print(f"  Pareto of {name} (GPU-hours: late) {points}")
-    for late_share in LATE_SHARES:
-        chosen = [(name, tuned(name, by_name[name], late_share)) for name in PLANS]
+    chosen = {
+        late_share: [(name, tuned(name, by_name[name], late_share)) for name in PLANS] for late_share in LATE_SHARES
+    }
+    once = list(dict.fromkeys(itertools.chain(*chosen.values())))
+    found = dict(zip(once, play_all(once, COMPARED_ON), strict=True))
+    for late_share, pairs in chosen.items():
         print(f"\ntuned to at most {late_share:.1%} late; on seeds {COMPARED_ON}")
-        found = dict(zip((name for name, _ in chosen), play_all(chosen, COMPARED_ON), strict=True))
-        for name, plan in chosen:
-            one, rest = total(found[name]), total(found[name], without=traces.Kind.FLOOD)
+        for name, plan in pairs:
+            scores = found[name, plan]
+            one, rest = total(scores), total(scores, without=traces.Kind.FLOOD)
             print(
                 f"  {name:<13} late {one.late:>6} ({one.late / one.calls:6.2%})  GPU-hours {one.gpu_hours:7.0f}"
                 f"  changes {one.changes:>6}  | without the flood: late {rest.late:>6}, {rest.gpu_hours:6.0f}"
                 f"  ({shown(name, plan)})"
             )
             for kind in traces.Kind:
-                of = total(each for each in found[name] if each.kind == kind)
+                of = total(each for each in scores if each.kind == kind)
                 print(f"    {kind:<12} late {of.late:>6}  GPU-hours {of.gpu_hours:7.0f}  changes {of.changes:>6}")
     if plot is not None:
         draw({name: [total(each) for each in scores] for name, scores in by_name.items()}, plot)

@@ -8,8 +8,8 @@ A fleet is the speech replicas of a pool, or its consumers. Three wishes are wei
   they leave, the new ones must do within the drain target that follows. What was ordered already counts, and until it
   comes the sum of what waits and what is yet to arrive stays the same, so that a wait for a GPU orders no second one.
 
-Up goes at once, by a step; down goes to the largest wish of the stabilization window, which is longer where replicas
-come back too late for what is promised. A number that could not be read is a lower bound: it may raise, it never
+Up goes at once, by a step; down goes to the largest wish of the stabilization window and a tenth, and that window is
+longer where replicas come back too late for what is promised. A number that could not be read is a lower bound: it may raise, it never
 lowers.
 """
 
@@ -21,6 +21,9 @@ import math
 
 from aftercall.operator import demand
 
+_SLACK = 1.1
+"""Replicas go down to what is needed and a tenth: else one would go and come back with every swing. What that costs is
+less than what it saves: of those that went, most were missed."""
 _KEPT = 2.0
 """Cold starts without a use for it after which a replica goes that could not come back in time."""
 
@@ -136,7 +139,8 @@ def decide(
     """Return how many replicas there should be, and the state for the next decision."""
     if fleet.asked is None:
         return Decision(None, Reason.UNKNOWN_REPLICAS), state
-    wish, reason = _wish(wanted, fleet, state, policy, now_s)
+    need, reason = _need(wanted, fleet, state, policy, now_s)
+    wish = _whole(need)
     ceiling = (
         policy.max_replicas
         if fleet.ceiling is None
@@ -144,11 +148,12 @@ def decide(
     )
     useful = ceiling if fleet.useful is None else min(ceiling, fleet.useful)
     bounded = max(policy.min_replicas, min(useful, wish))
+    kept = max(policy.min_replicas, min(useful, _whole(need * _SLACK)))
     if bounded != wish:
         reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
     # Who has just begun has seen no wishes: what is there was somebody's.
     known = state.wishes or (Wish(now_s, fleet.asked),)
-    wishes = _pushed(_within(known, policy.window_s, now_s), Wish(now_s, bounded))
+    wishes = _pushed(_within(known, policy.window_s, now_s), Wish(now_s, kept))
     replicas = bounded
     if bounded < fleet.asked:
         # Down to the largest wish of the window, never up because of it.
@@ -166,8 +171,8 @@ def decide(
     return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s)
 
 
-def _wish(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[int, Reason]:
-    """Return the largest of what is wished for, before any bound."""
+def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[float, Reason]:
+    """Return the largest of what is wished for, in replicas and parts of one, before any bound."""
     asked = fleet.asked or 0
     per_s = fleet.capacity_per_s
     arriving, waiting = wanted.rate_per_s, wanted.waiting_audio_s
@@ -181,14 +186,17 @@ def _wish(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now
     missing = wanted.within(horizon_s, rate_share) / per_s - ready * horizon_s
     made_up = ready + missing / target_s if missing > 0 else 0.0
     need = max(keep_up, drain, made_up)
-    wish = math.ceil(need - 1e-9)
-    if wish == 0:
-        return (1, Reason.WOKEN) if waiting > 0 else (0, Reason.IDLE)
+    if _whole(need) == 0:
+        return (1.0, Reason.WOKEN) if waiting > 0 else (0.0, Reason.IDLE)
     if asked == 0:
-        return wish, Reason.WOKEN
+        return need, Reason.WOKEN
     if made_up == need and made_up > drain:
-        return wish, Reason.COLD_START
-    return wish, Reason.KEEPING_UP if keep_up >= drain else Reason.DRAINING
+        return need, Reason.COLD_START
+    return need, Reason.KEEPING_UP if keep_up >= drain else Reason.DRAINING
+
+
+def _whole(need: float) -> int:
+    return math.ceil(need - 1e-9)
 
 
 def _cold_start_left_s(fleet: Fleet, state: State, policy: Policy, now_s: float) -> float:

@@ -74,10 +74,23 @@ def test_decisions(
     assert (replicas, reason) == (decision.replicas, decision.reason)
 
 
+def test_one_goes_once_nine_tenths_of_the_others_would_do() -> None:
+    """Four of 80 do 320: one that is asked for at 321 stays until 290, and what swings about 320 moves nothing."""
+    state, fleet, seen = scaling.State(), FLEET, []
+    for at, rate in enumerate((321, 319, 321, 300, 291, 290)):
+        decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=1000.0 * at)
+        seen.append((decision.replicas, decision.reason))
+        assert decision.replicas is not None
+        fleet = dataclasses.replace(fleet, asked=decision.replicas, ready=decision.replicas)
+
+    assert [5, 5, 5, 5, 5, 4] == [replicas for replicas, _ in seen]
+    assert [Reason.KEEPING_UP, Reason.STABILIZING] == [reason for _, reason in seen[:2]]
+
+
 def test_down_goes_to_the_largest_wish_of_the_window() -> None:
     """And the window ends."""
     state, fleet, seen = scaling.State(), FLEET, []
-    for now_s, rate in [(0, 320), (100, 80), (200, 160), (301, 80), (499, 80), (501, 80)]:
+    for now_s, rate in [(0, 280), (100, 70), (200, 140), (301, 70), (499, 70), (501, 70)]:
         decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=now_s)
         seen.append((decision.replicas, decision.reason))
         assert decision.replicas is not None
