@@ -9,8 +9,8 @@ A fleet is the speech replicas of a pool, or its consumers. Three wishes are wei
   comes the sum of what waits and what is yet to arrive stays the same, so that a wait for a GPU orders no second one.
 
 Up goes at once, by a step; down goes to the largest wish of the stabilization window and a tenth, and that window is
-longer where replicas come back too late for what is promised. A number that could not be read is a lower bound: it may raise, it never
-lowers.
+longer where replicas come back too late for what is promised. A number that could not be read is a lower bound: it may
+raise, it never lowers.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ def decide(
         if replicas > bounded:
             reason = Reason.STABILIZING if wanted.is_whole else Reason.UNKNOWN_BACKLOG
     elif bounded > fleet.asked:
-        stepped = bounded if policy.max_step is None else max(fleet.asked + policy.max_step, policy.min_replicas)
+        # A look that is taken again, since its write was refused, is no second step.
+        step = policy.max_step if state.raised_at_s != now_s else 0
+        stepped = bounded if step is None else max(fleet.asked + step, policy.min_replicas)
         if fleet.is_held_back and fleet.asked > 0:
             replicas, reason = max(fleet.asked, policy.min_replicas), Reason.CONSUMERS_FIRST
         elif bounded > stepped:
