@@ -320,10 +320,10 @@ def _forgetful(decide: Decide) -> Decide:
     return wrong  # type: ignore[return-value]
 
 
-def _windowless(decide: Decide) -> Decide:
-    def wrong(wanted: object, fleet: object, state: scaling.State, *rest: object, **more: object) -> object:
-        decided, after = decide(wanted, fleet, state, *rest, **more)
-        return decided, dataclasses.replace(after, wishes=after.wishes[-1:])
+def _hasty(decide: Decide) -> Decide:
+    def wrong(wanted: object, fleet: object, state: object, policy: scaling.Policy, **more: object) -> object:
+        short = dataclasses.replace(policy, stabilization_s=policy.stabilization_s / 2, promise_s=None)
+        return decide(wanted, fleet, state, short, **more)
 
     return wrong  # type: ignore[return-value]
 
@@ -346,9 +346,9 @@ def _restless(decide: Decide) -> Decide:
     return wrong  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("seed", [_unbounded, _unstepped, _trusting, _forgetful, _windowless, _overwhelmed, _restless])
+@pytest.mark.parametrize("seed", [_unbounded, _unstepped, _trusting, _forgetful, _hasty, _overwhelmed, _restless])
 def test_each_property_catches_its_fault(seed: Callable[[Decide], Decide]) -> None:
-    """A ceiling or a step that is not held, trust in what is unknown, a restart, no window, lost work, an echo."""
+    """A ceiling or a step that is not held, trust in what is unknown, a restart, half a window, lost work, an echo."""
     with pytest.raises(AssertionError):
         walk(seed(scaling.decide), STEPS)
 
