@@ -247,6 +247,9 @@ OPERATOR_DRAIN = Metric(
     "Seconds until nothing waits, at what arrives and what answers now; +Inf: never, or not known.",
     ("pool",),
 )
+OPERATOR_PROMISE = Metric(
+    "aftercall_operator_promise_seconds", Kind.GAUGE, "Seconds in which a pool's transcripts are due.", ("pool",)
+)
 OPERATOR_CAPACITY = Metric(
     "aftercall_operator_capacity_audio_seconds_per_second",
     Kind.GAUGE,
