@@ -38,6 +38,7 @@ PURE = (
     "operator/aftercall/operator/pool.py",
     "operator/aftercall/operator/scaling.py",
     "operator/aftercall/operator/simulator",
+    "operator/aftercall/operator/tenancy.py",
     "operator/aftercall/operator/unread.py",
 )
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "subprocess", "threading", "time", "pathlib", "io"}

@@ -84,6 +84,7 @@ class LocalService:
             max_open_calls=self.settings.intake.max_open_calls,
             wait_for_work=self.intake.wait_for_work,
             observe=self.observe,
+            promise_s=self.settings.intake.promise_s,
         )
         carries = relay.ClickHouseRelay(self.topic, self.publisher, self.clickhouse, self.observe)
         try:

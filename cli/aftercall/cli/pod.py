@@ -29,7 +29,6 @@ if typing.TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LANES = {"live": 0, "bulk": 1}
 _WEB_TIMEOUT_S = 30.0
 
 
@@ -76,6 +75,7 @@ class Pod:
             },
             web=self._web,
             credentials_of=self.tenants.credentials,
+            may_lie_in=lambda tenant, bucket: self.tenants.policy(tenant).may_lie_in(bucket),
         )
         kafka = configured.kafka
         door = entrance.Entrance(
@@ -83,7 +83,8 @@ class Pod:
                 topic.name: entrance.Binding(
                     frozenset(topic.tenants) or None,
                     tuple(sources.KeyTemplate.parse(text) for text in topic.key_templates),
-                    _LANES[topic.lane],
+                    entrance.LANES.index(topic.lane),
+                    topic.promise_s,
                 )
                 for topic in kafka.topics
             },
@@ -95,6 +96,7 @@ class Pod:
             bury=dead.DeadLetters(self.producer, kafka.dead_letter_topic).bury,
             put_aside=functools.partial(dead.put_aside, self.producer),
             observe=self.observe,
+            policy_of=self.tenants.policy,
         )
         self.backlog = backlog.Backlog(
             door,
@@ -152,6 +154,7 @@ class Pod:
             wait_for_work=self.backlog.wait_for_work,
             observe=self.observe,
             drain_s=self.settings.kafka.drain_s,
+            promise_s=self.settings.intake.promise_s,
         )
         self.poller.start()
         watching = asyncio.create_task(self.tenants.watch(stopping), name="tenants")

@@ -30,6 +30,7 @@ class _Open:
     left: int = 0
     rank: int = 0
     announced_s: float = 0.0
+    promise_s: float | None = None
     withdrawn: bool = False
 
     @property
@@ -67,6 +68,7 @@ class Backlog:
         finished: Callable[[places.Place], None],
         leaving: Callable[[places.Place], None],
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._door = door
         self._max_open = max_open
@@ -74,6 +76,7 @@ class Backlog:
         self._finished = finished
         self._leaving = leaving
         self._clock = clock
+        self._wall_clock = wall_clock
         self._arrived = asyncio.Event()
         self._tickets = 0
         self._taken: dict[int, _Piece] = {}
@@ -120,6 +123,8 @@ class Backlog:
                     ticket=piece.ticket,
                     rank=rank,
                     trace=tracing.carried(piece.origin.record.headers),
+                    promise_s=piece.origin.promise_s,
+                    is_throttled=self._was_held(turn, piece.origin.announced_s),
                 )
         return None
 
@@ -197,6 +202,7 @@ class Backlog:
             self._leave(origin)
             return
         origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s
+        origin.promise_s = read.promise_s
         self._shares.wait(mine)
         for event in read.ready:
             known = await self._door.resolve(event, is_wanted=lambda: not origin.withdrawn)
@@ -215,6 +221,12 @@ class Backlog:
             read = await self._door.read(origin.record)
         # Whoever has the partition now holds it too.
         return entrance.Nothing() if origin.withdrawn else read
+
+    def _was_held(self, turn: turns.Turn[_Piece], announced_s: float) -> bool:
+        """Say whether its tenant's own limit held it at any time since work was announced, here or put aside."""
+        if turn.held_until_s is None:
+            return False
+        return self._clock() - turn.held_until_s <= self._wall_clock() - announced_s
 
     def _line_up(self, piece: _Piece) -> None:
         event = piece.event

@@ -25,11 +25,12 @@ class Terms:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn(Generic[Item]):
-    """Work that may begin; its estimate is charged already."""
+    """Work that may begin; its estimate is charged already. Its tenant's limit held that until `held_until_s`."""
 
     tenant: str
     item: Item
     estimate_s: float
+    held_until_s: float | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -39,6 +40,7 @@ class _Tenant:
     n_open: int = 0
     waiting_s: float = 0.0
     running_s: float = 0.0
+    held_until_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,15 +99,18 @@ class Turns(Generic[Item]):
                 said = admission.decide(known.bucket, estimate_s, known.terms.limit, now_s=now_s)
                 if isinstance(said, admission.Wait):
                     self._held[tenant] = said.until_s
+                    known.held_until_s = said.until_s
                     self._order.hold(tenant)
                     continue
                 known.bucket = said.bucket
+                if known.held_until_s is not None:
+                    known.held_until_s = min(known.held_until_s, now_s)  # what was given back may have ended it sooner
             self._order.pop()
             self._order.charge(tenant, estimate_s)
             known.n_open += 1
             known.waiting_s -= estimate_s
             known.running_s += estimate_s
-            return Turn(tenant, item, estimate_s)
+            return Turn(tenant, item, estimate_s, known.held_until_s)
         return None
 
     def end(self, turn: Turn[Item], *, actual_s: float | None) -> None:
