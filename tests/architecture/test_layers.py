@@ -33,6 +33,8 @@ PURE = (
     "operator/aftercall/operator/capacity.py",
     "operator/aftercall/operator/conditions.py",
     "operator/aftercall/operator/demand.py",
+    "operator/aftercall/operator/elsewhere.py",
+    "operator/aftercall/operator/exchange.py",
     "operator/aftercall/operator/grants.py",
     "operator/aftercall/operator/ledger.py",
     "operator/aftercall/operator/pool.py",

@@ -95,6 +95,13 @@ class PrometheusObserver:
         trace_id = tracing.kept_trace_id() if metric.traced else None
         self._labelled(metric, labels).observe(value, None if trace_id is None else {"trace_id": trace_id})
 
+    def forget(self, **labels: str) -> None:
+        """Drop every series that has all of these labels: what it was of is gone."""
+        for metric in metrics.ALL:
+            if labels.keys() <= set(metric.labels):
+                self._series[metric.name].remove_by_labels(labels)
+        self._begun = {key for key in self._begun if not labels.items() <= dict(key[1]).items()}
+
     def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the Prometheus text format, or OpenMetrics, which alone has exemplars."""
         return self._render_open(self.registry) if openmetrics else self._render(self.registry)

@@ -8,7 +8,7 @@ import pathlib
 import urllib.parse
 
 from aftercall.consumers import observer
-from aftercall.consumers.intake import admission, turns
+from aftercall.consumers.intake import admission, granted, turns
 from aftercall.contracts import errors, metrics, settings
 from aftercall.contracts import tenants as contract
 
@@ -29,6 +29,8 @@ class Tenants:
         self._path = configured.intake.tenants_file
         self._observe = observe
         self._texts: dict[str, bytes] = {}
+        self.granted: granted.Granted | None = None
+        """What the operator granted of limits; None: nobody is reported to, and limits are this consumer's alone."""
         self._policies = {policy.name: policy for policy in configured.tenants}
         if self._path is not None:
             self._texts = _read_all(self._path)
@@ -72,6 +74,8 @@ class Tenants:
         if policy.audio_seconds_per_minute is not None:
             burst_s = policy.burst_audio_seconds or policy.audio_seconds_per_minute
             limit = admission.Limit(policy.audio_seconds_per_minute / 60, max(_SHORTEST_BURST_S, burst_s))
+            if self.granted is not None and policy.floor_audio_seconds_per_minute is not None:
+                limit = granted.limit_of(limit, policy.floor_audio_seconds_per_minute / 60, self.granted, name)
         return turns.Terms(policy.weight, limit, policy.concurrency)
 
     async def watch(self, stopping: asyncio.Event) -> None:

@@ -266,6 +266,13 @@ class Reporting(Section):
     interval_s: PositiveSeconds = 5.0
     """Seconds between reports."""
 
+    @pydantic.model_validator(mode="after")
+    def _says_who_reports(self) -> Reporting:
+        missing = [name for name in ("pool", "token_file") if getattr(self, name) is None]
+        if self.url is not None and missing:
+            raise ValueError(f"reporting.url needs {' and '.join(f'reporting.{name}' for name in missing)} beside it")
+        return self
+
 
 class Api(Section):
     """The REST API."""
