@@ -11,7 +11,13 @@
 {{- define "aftercall.podMetadata" -}}
 {{- $pod := include "aftercall.podValues" . | fromYaml -}}
 labels:
-  {{- include "aftercall.labels" . | nindent 2 }}
+  {{- /* Neither the chart's version nor the application's: only what changes a pod restarts it. */}}
+  {{- include "aftercall.selectorLabels" . | nindent 2 }}
+  app.kubernetes.io/part-of: aftercall
+  app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+  {{- with .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with $pod.labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
