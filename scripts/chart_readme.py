@@ -42,9 +42,9 @@ Chart {version}, aftercall {app}, Kubernetes {kubernetes}, Helm 3 and 4.
 
 ## Values
 
-Values that are not here are refused, and so are combinations that cannot work, each by its key. Maps and lists that go to
-Kubernetes as they are (labels, annotations, `affinity`, `extraEnv`, rules of `networkPolicy` and the like) are held to what
-Kubernetes knows.
+Values that are not here are refused, and so are combinations that cannot work, each by its key. Maps and lists that go
+to Kubernetes as they are (labels, annotations, `affinity`, `extraEnv`, rules of `networkPolicy` and the like) are held
+to what Kubernetes knows.
 """
 
 

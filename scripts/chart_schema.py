@@ -1,8 +1,8 @@
 """Write charts/aftercall/values.schema.json: which values the chart takes, one by one.
 
-What cannot work together is said by the chart's templates (`_validation.tpl`), with a sentence. Nothing is taken that is
-not described, but in maps that go to Kubernetes as they are. `settings` are held to the settings' own schema, without
-secrets: those are mounted.
+What cannot work together is said by the chart's templates (`_validation.tpl`), with a sentence. Nothing is taken that
+is not described, but in maps that go to Kubernetes as they are. `settings` are held to the settings' own schema,
+without secrets: those are mounted.
 
 python scripts/chart_schema.py [--check]
 """
@@ -77,6 +77,7 @@ DURATION = text(r"[0-9]+(ms|s|m|h)", may_be_empty=False)
 FLAG = {"type": "boolean"}
 SECONDS = whole(1, 604_800)
 REPLICAS = whole(0, 10_000)
+PRIORITY = whole(-(10**9), 10**9)
 AS_IT_IS = {"type": "object"}
 """Goes to Kubernetes as it is, and is held to what that knows."""
 STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -196,6 +197,7 @@ POOL = closed(
 )
 MONITOR = {"enabled": FLAG, "additionalLabels": STRINGS, "namespace": NAME}
 RULES = many(AS_IT_IS)
+EGRESS = ("dns", "kafka", "s3", "clickhouse", "telemetry", "kubernetes", "webhooks", "external", "hub")
 AUTO = one_of("Auto", "Present", "Absent")
 SECRET_NAMES = many(NEEDED_NAME, uniqueItems=True)
 SIMPLE = {"resources": named("resources"), "pod": named("pod"), "settings": named("settings")}
@@ -256,7 +258,7 @@ def values() -> Schema:
         settings=named("settings"),
         serviceAccount=closed(annotations=STRINGS),
         podDefaults=named("pod"),
-        priorityClasses=closed(create=FLAG, **dict.fromkeys(("speech", "consumers", "control"), whole(-(10**9), 10**9))),
+        priorityClasses=closed(create=FLAG, **dict.fromkeys(("speech", "consumers", "control"), PRIORITY)),
         models=closed(
             source=one_of("Claim", "Image", "Baked", "Hub"),
             claim=NAME,
@@ -317,11 +319,7 @@ def values() -> Schema:
             monitoringNamespace=STRINGS,
             kubeRayNamespace=STRINGS,
             apiFrom=RULES,
-            egress=closed(
-                **dict.fromkeys(
-                    ("dns", "kafka", "s3", "clickhouse", "telemetry", "kubernetes", "webhooks", "external", "hub"), RULES
-                )
-            ),
+            egress=closed(**dict.fromkeys(EGRESS, RULES)),
         ),
         monitoring=closed(
             podMonitors=closed(**MONITOR, interval=DURATION),
@@ -343,9 +341,7 @@ def values() -> Schema:
             pod=named("pod"),
         ),
         dev=closed(
-            kafka=closed(
-                enabled=FLAG, image=named("image"), partitions=whole(1, 1000), resources=named("resources")
-            ),
+            kafka=closed(enabled=FLAG, image=named("image"), partitions=whole(1, 1000), resources=named("resources")),
             s3=closed(
                 enabled=FLAG,
                 image=named("image"),
@@ -369,7 +365,7 @@ def values() -> Schema:
 
 
 def _settings() -> Schema:
-    """Return the settings' own schema, by section, without secrets and without tenants, which have values of their own."""
+    """Return the settings' own schema, by section, without secrets and tenants, which have values of their own."""
     whole_schema = json.loads(SETTINGS.read_text())
     found = {f"settings.{name}": _plain(each) for name, each in whole_schema["$defs"].items()}
     sections = {name: _plain(each) for name, each in whole_schema["properties"].items() if name != "tenants"}
@@ -389,7 +385,8 @@ def _plain(schema: Any) -> Any:
         if name not in _SPOKEN
     }
     if "properties" in schema:
-        found["properties"] = {name: _plain(each) for name, each in schema["properties"].items() if not _is_secret(each)}
+        members = schema["properties"].items()
+        found["properties"] = {name: _plain(each) for name, each in members if not _is_secret(each)}
     return found
 
 
@@ -414,9 +411,7 @@ def _closed(schema: Any) -> Any:
     }
     if "properties" in found:
         refused = {name for name, each in found["properties"].items() if "Refused: " in each.get("description", "")}
-        found["properties"] = {
-            name: _closed(each) for name, each in found["properties"].items() if name not in refused
-        }
+        found["properties"] = {name: _closed(each) for name, each in found["properties"].items() if name not in refused}
         found["additionalProperties"] = False
     if "items" in found:
         found["items"] = _closed(found["items"])
