@@ -33,11 +33,14 @@ PURE = (
     "operator/aftercall/operator/capacity.py",
     "operator/aftercall/operator/conditions.py",
     "operator/aftercall/operator/demand.py",
+    "operator/aftercall/operator/elsewhere.py",
+    "operator/aftercall/operator/exchange.py",
     "operator/aftercall/operator/grants.py",
     "operator/aftercall/operator/ledger.py",
     "operator/aftercall/operator/pool.py",
     "operator/aftercall/operator/scaling.py",
     "operator/aftercall/operator/simulator",
+    "operator/aftercall/operator/tenancy.py",
     "operator/aftercall/operator/unread.py",
 )
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "subprocess", "threading", "time", "pathlib", "io"}

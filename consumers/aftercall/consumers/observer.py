@@ -90,6 +90,12 @@ class PrometheusObserver:
         """Add an observation to a histogram."""
         self._labelled(metric, labels).observe(value)
 
+    def forget(self, **labels: str) -> None:
+        """Drop every series that has all of these labels: what it was of is gone."""
+        for metric in metrics.ALL:
+            if labels.keys() <= set(metric.labels):
+                self._series[metric.name].remove_by_labels(labels)
+
     def exposition(self) -> bytes:
         """Return the Prometheus text format."""
         return self._render(self.registry)

@@ -7,11 +7,12 @@ beyond that is left to the model, which the operator holds anyway.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pydantic
 
-from aftercall.contracts import pools
+from aftercall.contracts import identity, pools, tenancy
 
 GROUP = "aftercall.io"
 VERSION = "v1alpha1"
@@ -59,27 +60,23 @@ _OBSERVED: dict[str, Any] = {
 
 def definitions() -> dict[str, dict[str, Any]]:
     """Return every definition by the plural of its kind."""
-    return {"transcriptionpools": _pool()}
+    return {"transcriptionpools": _pool(), "tenants": _tenant()}
 
 
 def _pool() -> dict[str, Any]:
     count = {"type": "integer", "minimum": 0}
+    long = count | {"format": "int64"}
+    learned = {"type": "object", "properties": {"audioSecondsPerMinute": long, "busySeconds": long}}
     status = {
         "observedGeneration": _OBSERVED,
         "replicas": count | {"description": "Speech replicas that there are."},
         "wantedReplicas": count | {"description": "Speech replicas that are asked for."},
         "consumers": count | {"description": "Consumers that there are."},
         "selector": {"type": "string", "description": "Labels of the speech replicas, for autoscalers."},
-        "backlogAudioSeconds": count | {"format": "int64", "description": "What waits."},
-        "drainSeconds": count | {"format": "int64", "description": "Until nothing waits; none: unknown, or never."},
-        "capacity": {
-            "type": "object",
-            "description": "What was learned of a replica, which outlives the operator.",
-            "properties": {
-                "audioSecondsPerMinute": count | {"format": "int64"},
-                "busySeconds": count | {"format": "int64"},
-            },
-        },
+        "backlogAudioSeconds": long | {"description": "What waits."},
+        "drainSeconds": long | {"description": "Until nothing waits; none: unknown, or never."},
+        "capacity": learned | {"description": "What was learned of a speech replica, which outlives the operator."},
+        "consumerCapacity": learned | {"description": "What was learned of a consumer."},
         "conditions": _CONDITIONS,
     }
     return _definition(
@@ -110,6 +107,34 @@ def _pool() -> dict[str, Any]:
     )
 
 
+def _tenant() -> dict[str, Any]:
+    longest = identity.MAX_ID_CHARS
+    return _definition(
+        kind="Tenant",
+        plural="tenants",
+        short=["ten"],
+        spec=tenancy.Tenant,
+        status={"observedGeneration": _OBSERVED, "conditions": _CONDITIONS},
+        columns=[
+            _column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            _column("Limit", ".spec.audioSecondsPerMinute", "integer"),
+            _column("Burst", ".spec.burstAudioSeconds", "integer"),
+            _column("Weight", ".spec.weight", "integer"),
+            _column("Lanes", ".spec.lanes"),
+            _column("Id", ".spec.id", priority=1),
+            _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
+            _column("Age", ".metadata.creationTimestamp", "date"),
+        ],
+        subresources={"status": {}},
+        rules=[
+            {
+                "rule": f"has(self.spec.id) || size(self.metadata.name) <= {longest}",
+                "message": f"metadata.name is the tenant's id, which has at most {longest} characters; set spec.id",
+            }
+        ],
+    )
+
+
 def _definition(
     *,
     kind: str,
@@ -119,8 +144,9 @@ def _definition(
     status: dict[str, Any],
     columns: list[dict[str, Any]],
     subresources: dict[str, Any],
+    rules: Sequence[dict[str, str]] = (),
 ) -> dict[str, Any]:
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "description": (spec.__doc__ or "").strip(),
         "required": ["spec"],
@@ -132,6 +158,8 @@ def _definition(
             "status": {"type": "object", "properties": status},
         },
     }
+    if rules:
+        schema["x-kubernetes-validations"] = list(rules)
     version = {
         "name": VERSION,
         "served": True,

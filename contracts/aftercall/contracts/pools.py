@@ -14,6 +14,7 @@ from pydantic import alias_generators
 
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """The name of an object in the pool's namespace."""
+TopicName = Annotated[str, pydantic.Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
 Seconds = Annotated[int, pydantic.Field(ge=1, le=604_800)]
 Replicas = Annotated[int, pydantic.Field(ge=0, le=10_000)]
 
@@ -53,7 +54,7 @@ class Lane(enum.StrEnum):
 class Topic(Spec):
     """A Kafka topic that the pool's consumers read."""
 
-    name: Annotated[str, pydantic.Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
+    name: TopicName
     """Its name; two pools on one topic are refused."""
     lane: Lane = Lane.LIVE
     """Live goes first; bulk has a quarter of the places less."""
@@ -191,6 +192,8 @@ class TranscriptionPool(Spec):
         ),
     ]
     """Topics that its consumers read."""
+    deferred_topic: TopicName | None = None
+    """Topic of what is over its tenant's share, which its consumers read too; none: that of the operator's settings."""
     backend: Backend
     """Where its speech replicas are."""
     scaling: Scaling | None = None

@@ -8,7 +8,7 @@ import pytest
 from aftercall.contracts import tenants
 
 
-@pytest.mark.parametrize("field", sorted(tenants._NOT_BUILT))
+@pytest.mark.parametrize("field", sorted(tenants.NOT_BUILT))
 def test_what_is_not_built_is_refused_and_never_ignored(field: str) -> None:
     """A tenant that asks for redaction must not be transcribed without it."""
     with pytest.raises(pydantic.ValidationError, match="not built yet"):
