@@ -105,10 +105,10 @@ class LocalService:
         await self.db.run(lambda connection: connection.execute("UPDATE consumed SET position = position"))
         await self.store.put("probe", b"written to see that it can be\n")
 
-    async def exposition(self) -> bytes:
+    async def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the metrics as they are now."""
         self.observe.set(metrics.QUEUE_LENGTH, await self.intake.count_waiting())
-        return self.observe.exposition()
+        return self.observe.exposition(openmetrics=openmetrics)
 
     def _job(self) -> job.Job:
         recognizer = recognition.Recognizer(

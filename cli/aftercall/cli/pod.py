@@ -207,10 +207,10 @@ class Pod:
             if self._web is not None:
                 await self._web.aclose()
 
-    def exposition(self) -> bytes:
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the metrics as they are now."""
         self._gauges.refresh(n_windows=self._recognizer.n_windows_in_flight)
-        return self.observe.exposition()
+        return self.observe.exposition(openmetrics=openmetrics)
 
     def _attempts(self) -> attempt.Attempts:
         kept = saved.SavedCheckpoints(self.store)

@@ -73,22 +73,18 @@ def definitions() -> dict[str, dict[str, Any]]:
 
 def _pool() -> dict[str, Any]:
     count = {"type": "integer", "minimum": 0}
+    long = count | {"format": "int64"}
+    learned = {"type": "object", "properties": {"audioSecondsPerMinute": long, "busySeconds": long}}
     status = {
         "observedGeneration": _OBSERVED,
         "replicas": count | {"description": "Speech replicas that there are."},
         "wantedReplicas": count | {"description": "Speech replicas that are asked for."},
         "consumers": count | {"description": "Consumers that there are."},
         "selector": {"type": "string", "description": "Labels of the speech replicas, for autoscalers."},
-        "backlogAudioSeconds": count | {"format": "int64", "description": "What waits."},
-        "drainSeconds": count | {"format": "int64", "description": "Until nothing waits; none: unknown, or never."},
-        "capacity": {
-            "type": "object",
-            "description": "What was learned of a replica, which outlives the operator.",
-            "properties": {
-                "audioSecondsPerMinute": count | {"format": "int64"},
-                "busySeconds": count | {"format": "int64"},
-            },
-        },
+        "backlogAudioSeconds": long | {"description": "What waits."},
+        "drainSeconds": long | {"description": "Until nothing waits; none: unknown, or never."},
+        "capacity": learned | {"description": "What was learned of a speech replica, which outlives the operator."},
+        "consumerCapacity": learned | {"description": "What was learned of a consumer."},
         "conditions": _CONDITIONS,
     }
     return _definition(

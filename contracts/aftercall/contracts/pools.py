@@ -196,6 +196,8 @@ class TranscriptionPool(Spec):
         ),
     ]
     """Topics that its consumers read."""
+    deferred_topic: TopicName | None = None
+    """Topic of what is over its tenant's share, which its consumers read too; none: that of the operator's settings."""
     backend: Backend
     """Where its speech replicas are."""
     scaling: Scaling | None = None

@@ -18,6 +18,7 @@ COMMANDS = (
     "up",
     "consume",
     "relay",
+    "operator",
     "api",
     "publish",
     "status",
