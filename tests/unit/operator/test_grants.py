@@ -19,10 +19,10 @@ def seats(**wanted: float) -> dict[str, grants.Seat]:
 @pytest.mark.parametrize(
     ("wanted", "shares"),
     [
-        ({"a": 1000, "b": 1000}, {"a": 45, "b": 45}),  # ten are set aside for floors
-        ({"a": 10, "b": 1000}, {"a": 10, "b": 80}),  # the least first, what it leaves goes to the other
-        ({"a": 0, "b": 0}, {"a": 45, "b": 45}),  # nobody wants any: it is there for who comes next
-        ({"a": 10, "b": 20}, {"a": 40, "b": 50}),
+        ({"a": 1000, "b": 1000}, {"a": 49.5, "b": 49.5}),  # one is set aside for floors
+        ({"a": 10, "b": 1000}, {"a": 10, "b": 89}),  # the least first, what it leaves goes to the other
+        ({"a": 0, "b": 0}, {"a": 49.5, "b": 49.5}),  # nobody wants any: it is there for who comes next
+        ({"a": 10, "b": 20}, {"a": 44.5, "b": 54.5}),
     ],
 )
 def test_shares(wanted: dict[str, float], shares: dict[str, float]) -> None:
@@ -32,10 +32,10 @@ def test_shares(wanted: dict[str, float], shares: dict[str, float]) -> None:
 
 
 def test_more_consumers_than_there_should_be_have_floors_too() -> None:
-    """Ten floors of two each, where five were foreseen."""
+    """Ten floors, where five were foreseen."""
     many = seats(**{f"c{at}": 1000 for at in range(10)})
 
-    assert 80.0 == pytest.approx(sum(grants.share(LIMIT, many, now_s=100, stale_s=30).values()))
+    assert 98.0 == pytest.approx(sum(grants.share(LIMIT, many, now_s=100, stale_s=30).values()))
 
 
 def test_the_burst_is_divided_like_the_rate() -> None:
@@ -49,7 +49,7 @@ def test_who_has_fallen_silent_gets_nothing_new() -> None:
     """The others share."""
     known = seats(a=1000) | {"b": grants.Seat(1000, 50.0)}
 
-    assert {"a": 90.0} == grants.share(LIMIT, known, now_s=100, stale_s=30)
+    assert {"a": 99.0} == grants.share(LIMIT, known, now_s=100, stale_s=30)
 
 
 def answer(
@@ -72,25 +72,25 @@ def answer(
 def test_what_is_out_for_one_is_not_given_to_another() -> None:
     """Until its cut is acknowledged."""
     known = seats(a=1000, b=1000)
-    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 90.0, 500.0), grants.Grant(2, 45.0, 900.0)))
+    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 99.0, 500.0), grants.Grant(2, 49.5, 900.0)))
 
     assert 0.0 == answer("b", known).per_s
     known["a"] = dataclasses.replace(known["a"], out=known["a"].acknowledged(2, now_s=100.0))
-    assert grants.Grant(7, 45.0, 1000.0) == answer("b", known)
+    assert grants.Grant(7, 49.5, 1000.0) == answer("b", known)
 
 
 def test_a_lease_that_has_run_out_is_out_no_longer() -> None:
     """By this clock, which is the later one."""
     known = seats(a=1000, b=1000)
-    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 90.0, 100.0),))
+    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 99.0, 100.0),))
 
-    assert 45.0 == answer("b", known).per_s
+    assert 49.5 == answer("b", known).per_s
 
 
 def test_one_that_may_not_raise_renews_and_cuts() -> None:
     """At most what is held, and never more than there is."""
     known = seats(a=1000, b=1000)
 
-    assert [0.0, 20.0, 45.0] == [
+    assert [0.0, 20.0, 49.5] == [
         answer("a", known, held_per_s=held, may_raise=False).per_s for held in (None, 20.0, 80.0)
     ]
