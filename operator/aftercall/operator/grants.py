@@ -18,8 +18,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 FLOOR_SHARE = 0.01
-"""Of a limit, for all floors together. What is set aside for consumers that are not there lies idle: with the tenth that
-a limit of 100 would keep for 20 consumers, one alone could never use more than 90.5 of it, and now 99.05. A limit whose
+"""Of a limit, for all floors together. What is set aside for consumers that are not there lies idle: with a tenth for
+20 consumers, one alone could never use more than 90.5 of a limit of 100, and with a hundredth 99.05. A limit whose
 consumers must do more than crawl while no operator answers wants a longer lease instead."""
 
 
