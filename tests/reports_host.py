@@ -23,7 +23,8 @@ async def main() -> None:
     """Answer reports until SIGTERM; `HOST_LIMITS` holds limits by tenant, `HOST_EPOCH` is higher after each start."""
     limits = {tenant: grants.Limit(*limit) for tenant, limit in json.loads(os.environ["HOST_LIMITS"]).items()}
     found = exchange.Exchange(lease_s=float(os.environ["HOST_LEASE_S"]), stale_s=float(os.environ["HOST_STALE_S"]))
-    found.begin(int(os.environ["HOST_EPOCH"]), now_s=time.monotonic())
+    began_at_s = time.monotonic() - float(os.environ["HOST_BEGAN_AGO_S"])
+    found.begin(int(os.environ["HOST_EPOCH"]), now_s=began_at_s)
 
     async def hear(report: reports.ConsumerReport) -> reports.Grants:
         now_s = time.monotonic()

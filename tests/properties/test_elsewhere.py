@@ -71,7 +71,8 @@ class Floor:
         for tenant, sums in self.sums.items():
             begun = (float(self.begun[tenant, at]),)
             before = number - 1 if number > 1 else None
-            sums.count(str(at), begun, number=number, before=before, passed_s=REPORT_S if number > 1 else None)
+            passed_s = REPORT_S if number > 1 else None
+            sums.count(str(at), begun, number=number, before=before, passed_s=passed_s, weight=0.2)
             given[tenant] = sum(sums.elsewhere(str(at), is_told=True))
         if self._charges:
             self.orders[at].charge_elsewhere(given)

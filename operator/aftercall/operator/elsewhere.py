@@ -38,13 +38,20 @@ class Services:
     of: dict[str, Service] = dataclasses.field(default_factory=dict)
 
     def count(
-        self, consumer: str, begun: Sequence[float], *, number: int, before: int | None, passed_s: float | None
+        self,
+        consumer: str,
+        begun: Sequence[float],
+        *,
+        number: int,
+        before: int | None,
+        passed_s: float | None,
+        weight: float,
     ) -> float:
         """Take in what a consumer has begun; return how fast it begins, in audio-seconds a second.
 
         `number` is its report's, `before` that of the same process before it: a process that has begun anew, or that
         has not told of the tenant since, counts from zero. `passed_s` is since its last report, None at the first of
-        all: what it had begun before that, it began before this operator.
+        all: what it had begun before that, it began before this operator; see `weight` for the last.
         """
         known = self.of.get(consumer)
         if known is None or known.at != before:
@@ -55,14 +62,15 @@ class Services:
         if passed_s is None:
             known.reported = tuple(begun)
             return 0.0
-        more = _less(begun, known.reported)
-        if any(more):
+        more_s = 0.0
+        if begun != known.reported:
+            more = _less(begun, known.reported)
+            more_s = sum(more)
             known.reported = _plus(known.reported, more)
             known.mine = _plus(known.mine, more)
             self.begun = _plus(self.begun, more)
         if passed_s > 0:
-            seen = sum(more) / passed_s
-            weight = 1 - math.exp(-passed_s / _TIME_CONSTANT_S)
+            seen = more_s / passed_s
             known.per_s = seen if known.per_s is None else known.per_s + weight * (seen - known.per_s)
         return known.per_s or 0.0
 
@@ -79,15 +87,22 @@ class Services:
         return more if any(more) else ()
 
 
+def weight(passed_s: float | None) -> float:
+    """Return how much the newest rate counts, after so long."""
+    return 0.0 if passed_s is None else 1 - math.exp(-passed_s / _TIME_CONSTANT_S)
+
+
 def _plus(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
-    n = max(len(one), len(other))
-    return tuple(_at(one, at) + _at(other, at) for at in range(n))
+    if len(one) < len(other):
+        one, other = other, one
+    return tuple([each + more for each, more in zip(one, _padded(other, len(one)), strict=False)])
 
 
 def _less(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
     """Return by how much each is more."""
-    return tuple(max(0.0, each - _at(other, at)) for at, each in enumerate(one))
+    others = _padded(other, len(one))
+    return tuple([each - less if each > less else 0.0 for each, less in zip(one, others, strict=False)])
 
 
-def _at(many: Sequence[float], at: int) -> float:
-    return many[at] if at < len(many) else 0.0
+def _padded(many: Sequence[float], length: int) -> Sequence[float]:
+    return many if len(many) >= length else (*many, *[0.0] * (length - len(many)))

@@ -141,6 +141,7 @@ class Exchange:
         now_s: float,
     ) -> list[reports.Grant]:
         passed_s = now_s - before.heard_at_s if before is not None else None
+        weight = elsewhere.weight(passed_s)
         same = before if before is not None and before.instance == one.instance else None
         is_told = before is not None and report.answered >= before.sent
         may_raise = now_s - self._began_at_s >= self._lease_s
@@ -153,13 +154,15 @@ class Exchange:
                 number=one.number,
                 before=None if same is None else same.number,
                 passed_s=passed_s,
+                weight=weight,
             )
             others = tenant.services.elsewhere(name, is_told=is_told)
             seat = tenant.seats.get(name)
             out = seat.acknowledged(report.answered, now_s=now_s) if seat is not None else ()
             limit = limits.get(load.tenant)
-            tenant.seats[name] = grants.Seat(wanted_per_s(load, begun_per_s), now_s, out)
+            wanted = wanted_per_s(load, begun_per_s)
             if limit is None:
+                tenant.seats[name] = grants.seat(wanted, now_s, out)
                 if others:
                     found.append(reports.Grant(tenant=load.tenant, elsewhere_audio_s=others))
                 continue
@@ -167,6 +170,7 @@ class Exchange:
                 name,
                 limit,
                 tenant.seats,
+                wanted_per_s=wanted,
                 held_per_s=load.held_per_s,
                 number=one.sent,
                 now_s=now_s,
@@ -174,7 +178,7 @@ class Exchange:
                 stale_s=self._stale_s,
                 may_raise=may_raise,
             )
-            tenant.seats[name] = dataclasses.replace(tenant.seats[name], out=(*out, grant))
+            tenant.seats[name] = grants.seat(wanted, now_s, (*out, grant))
             found.append(
                 reports.Grant(
                     tenant=load.tenant,
@@ -195,7 +199,7 @@ class Exchange:
             tenant = self._tenants[each]
             seat = tenant.seats[name]
             if out := seat.acknowledged(report.answered, now_s=now_s):
-                tenant.seats[name] = dataclasses.replace(seat, out=out)
+                tenant.seats[name] = grants.seat(seat.wanted_per_s, seat.heard_at_s, out)
                 kept.add(each)
             else:
                 self._vacate(each, name)

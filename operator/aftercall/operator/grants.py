@@ -57,20 +57,32 @@ class Grant:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seat:
     """One consumer's place at a tenant's limit: what it could use, in audio-seconds a second, when it said so, and
-    what was sent to it and may still be in use, oldest first.
+    what was sent to it and may still be in use, oldest first. `most_per_s` is the largest of that, until `same_until_s`.
     """
 
     wanted_per_s: float
     heard_at_s: float
-    out: tuple[Grant, ...] = ()
+    out: tuple[Grant, ...]
+    most_per_s: float
+    same_until_s: float
 
     def out_per_s(self, now_s: float) -> float:
         """Return the rate that it may be using: the largest of what is out."""
-        return max((each.per_s for each in self.out if each.until_s > now_s), default=0.0)
+        if now_s < self.same_until_s:
+            return self.most_per_s
+        return max([each.per_s for each in self.out if each.until_s > now_s], default=0.0)
 
     def acknowledged(self, number: int, *, now_s: float) -> tuple[Grant, ...]:
         """Return what is still out for one that applies the grant of this number: nothing older, and nothing ended."""
-        return tuple(each for each in self.out if each.number >= number and each.until_s > now_s)
+        return tuple([each for each in self.out if each.number >= number and each.until_s > now_s])
+
+
+def seat(wanted_per_s: float, heard_at_s: float, out: tuple[Grant, ...] = ()) -> Seat:
+    """Return a consumer's place; the largest of what is out is found once, since each answer to another asks for it."""
+    if not out:
+        return Seat(wanted_per_s, heard_at_s, out, 0.0, math.inf)
+    most_per_s = max([each.per_s for each in out])
+    return Seat(wanted_per_s, heard_at_s, out, most_per_s, min([each.until_s for each in out]))
 
 
 def share(limit: Limit, seats: Mapping[str, Seat], *, now_s: float, stale_s: float) -> dict[str, float]:
@@ -88,6 +100,7 @@ def answer(
     limit: Limit,
     seats: Mapping[str, Seat],
     *,
+    wanted_per_s: float,
     held_per_s: float | None,
     number: int,
     now_s: float,
@@ -95,22 +108,23 @@ def answer(
     stale_s: float,
     may_raise: bool = True,
 ) -> Grant:
-    """Return the grant for a consumer that has just reported that it holds `held_per_s`.
+    """Return the grant for a consumer that has just reported what it could use, and what it holds.
 
     `number` is larger than any before, a forerunner's too. An operator that has just begun may not raise.
     """
-    fresh, others_per_s = [], 0.0
-    for name, seat in seats.items():
-        if now_s - seat.heard_at_s < stale_s:
-            fresh.append(seat.wanted_per_s)
+    fresh, others_per_s = [wanted_per_s], 0.0
+    for name, each in seats.items():
         if name != consumer:
-            others_per_s += seat.out_per_s(now_s)
-    shared_per_s = limit.shared_per_s(len(seats))
+            if now_s - each.heard_at_s < stale_s:
+                fresh.append(each.wanted_per_s)
+            # Looked at here and not in a call: a report of a thousand tenants, with twenty consumers each, is many.
+            others_per_s += each.most_per_s if now_s < each.same_until_s else each.out_per_s(now_s)
+    shared_per_s = limit.shared_per_s(len(seats) + (consumer not in seats))
     level, spare = _level(shared_per_s, fresh)
     room = shared_per_s - others_per_s
     if not may_raise:
         room = min(room, held_per_s or 0.0)
-    return Grant(number, max(0.0, min(min(seats[consumer].wanted_per_s, level) + spare, room)), now_s + lease_s)
+    return Grant(number, max(0.0, min(min(wanted_per_s, level) + spare, room)), now_s + lease_s)
 
 
 def _level(room: float, wanted: Iterable[float]) -> tuple[float, float]:
@@ -119,8 +133,10 @@ def _level(room: float, wanted: Iterable[float]) -> tuple[float, float]:
     What nobody wants now is there for whoever has work next, without a report in between.
     """
     rising = sorted(wanted)
-    for left, each in zip(range(len(rising), 0, -1), rising, strict=True):
-        if each >= room / left:
+    left = len(rising)
+    for each in rising:
+        if each * left >= room:
             return room / left, 0.0
         room -= each
+        left -= 1
     return math.inf, room / max(1, len(rising))

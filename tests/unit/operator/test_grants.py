@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from aftercall.operator import grants
@@ -13,7 +11,7 @@ LIMIT = grants.Limit(100.0, 5, 300.0)
 
 def seats(**wanted: float) -> dict[str, grants.Seat]:
     """Return seats of consumers that reported just now."""
-    return {name: grants.Seat(each, 100.0) for name, each in wanted.items()}
+    return {name: grants.seat(each, 100.0) for name, each in wanted.items()}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +45,7 @@ def test_the_burst_is_divided_like_the_rate() -> None:
 
 def test_who_has_fallen_silent_gets_nothing_new() -> None:
     """The others share."""
-    known = seats(a=1000) | {"b": grants.Seat(1000, 50.0)}
+    known = seats(a=1000) | {"b": grants.seat(1000, 50.0)}
 
     assert {"a": 99.0} == grants.share(LIMIT, known, now_s=100, stale_s=30)
 
@@ -60,6 +58,7 @@ def answer(
         consumer,
         LIMIT,
         known,
+        wanted_per_s=known[consumer].wanted_per_s,
         held_per_s=held_per_s,
         number=7,
         now_s=100.0,
@@ -72,17 +71,17 @@ def answer(
 def test_what_is_out_for_one_is_not_given_to_another() -> None:
     """Until its cut is acknowledged."""
     known = seats(a=1000, b=1000)
-    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 99.0, 500.0), grants.Grant(2, 49.5, 900.0)))
+    known["a"] = grants.seat(1000, 100.0, (grants.Grant(1, 99.0, 500.0), grants.Grant(2, 49.5, 900.0)))
 
     assert 0.0 == answer("b", known).per_s
-    known["a"] = dataclasses.replace(known["a"], out=known["a"].acknowledged(2, now_s=100.0))
+    known["a"] = grants.seat(1000, 100.0, known["a"].acknowledged(2, now_s=100.0))
     assert grants.Grant(7, 49.5, 1000.0) == answer("b", known)
 
 
 def test_a_lease_that_has_run_out_is_out_no_longer() -> None:
     """By this clock, which is the later one."""
     known = seats(a=1000, b=1000)
-    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 99.0, 100.0),))
+    known["a"] = grants.seat(1000, 100.0, (grants.Grant(1, 99.0, 100.0),))
 
     assert 49.5 == answer("b", known).per_s
 
