@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Mapping
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -24,13 +25,14 @@ class Floor:
         for order in self.orders:
             for tenant, weight in weights.items():
                 order.weigh(tenant, weight)
-        self.sums = {tenant: elsewhere.Services() for tenant in weights}
+        self.tenants = list(weights)
+        self.sums = elsewhere.Services()
         self.begun: collections.Counter[tuple[str, int]] = collections.Counter()
         self.last_s: dict[tuple[str, int], float] = {}
         self.longest_s: collections.Counter[tuple[str, int]] = collections.Counter()
         self.now_s = 0.0
         self._charges = charges
-        self._reports = [0] * n_consumers
+        self._reported: set[int] = set()
         self._events = [(at * REPORT_S / n_consumers, at, "report") for at in range(n_consumers)]
         self._events += [(0.0, at, "free") for at in range(n_consumers)]
         heapq.heapify(self._events)
@@ -65,17 +67,15 @@ class Floor:
         return sum(audio_s for (name, _), audio_s in self.begun.items() if name == tenant)
 
     def _report(self, at: int) -> None:
-        self._reports[at] += 1
-        number = self._reports[at]
-        given = {}
-        for tenant, sums in self.sums.items():
-            begun = (float(self.begun[tenant, at]),)
-            before = number - 1 if number > 1 else None
-            passed_s = REPORT_S if number > 1 else None
-            sums.count(str(at), begun, number=number, before=before, passed_s=passed_s, weight=0.2)
-            given[tenant] = sum(sums.elsewhere(str(at), is_told=True))
+        begun = np.zeros((elsewhere.LANES, len(self.tenants)))
+        begun[0] = [self.begun[tenant, at] for tenant in self.tenants]
+        is_told = np.ones(len(self.tenants), bool)
+        passed_s = REPORT_S if at in self._reported else None
+        self.sums.count(str(at), begun, is_told, passed_s=passed_s, is_same=at in self._reported)
+        self._reported.add(at)
+        given_s = self.sums.elsewhere(str(at), is_applied=True)[0].tolist()
         if self._charges:
-            self.orders[at].charge_elsewhere(given)
+            self.orders[at].charge_elsewhere(dict(zip(self.tenants, given_s, strict=True)))
 
 
 @pytest.mark.parametrize(

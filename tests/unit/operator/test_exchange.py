@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from aftercall.contracts import reports
@@ -179,6 +180,6 @@ def test_what_is_gone_is_forgotten() -> None:
 )
 def test_what_a_consumer_could_use(is_throttled: bool, waiting: float, per_s: float, wanted: float) -> None:
     """Grants lie idle with one that has much work and no room for it."""
-    told = reports.TenantLoad(tenant="t", waiting_audio_s=waiting, is_throttled=is_throttled)
+    found = exchange.wanted_per_s(np.array([per_s]), np.array([waiting]), np.array([is_throttled]))
 
-    assert wanted == exchange.wanted_per_s(told, per_s)
+    assert [wanted] == found.tolist()
