@@ -253,6 +253,19 @@ class Machine(RuleBasedStateMachine):
             self.a_consumer_asks_and_is_answered(at)
         self.time_passes(passed_s)
 
+    @rule(at=st.integers(0, 3), passed_s=st.sampled_from([3.0, 40.0]))
+    def an_answer_is_long_on_its_way_and_then_the_others_ask(self, at: int, passed_s: float) -> None:
+        """When its lease has run out for the operator, and the consumer has said nothing since."""
+        if self.consumers:
+            at %= len(self.consumers)
+            self.a_consumer_asks(at)
+            asking = [each for each in self.consumers if each.asking is not None]
+            self.a_question_is_answered(asking.index(self.consumers[at]), passed_s)
+            self.time_passes(31.0)
+            for other in range(len(self.consumers)):
+                if other != at:
+                    self.a_consumer_asks_and_is_answered(other)
+
     @rule(at=st.integers(0, 3), is_new=st.booleans())
     def an_answer_is_lost(self, at: int, is_new: bool) -> None:
         """The operator has counted it as out."""
