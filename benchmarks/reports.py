@@ -1,8 +1,8 @@
 """How long a consumer's report takes to its answer, over HTTP, with many tenants and many consumers.
 
-The operator's side is a process of its own; consumers report one after another, as their intervals are spread, each
-with every tenant, all of them limited. One request is on its way at a time: what is measured is service, and the second
-column, all consumers at once, is what waiting for each other adds.
+The operator's side is a process of its own; each consumer tells of every tenant, all of them limited. `one`: consumers
+report one after another, as their intervals are spread; `all`: all at once, as they never do. The last column is the
+CPU time that the operator's side spends on an answer, which says what is left of it on a machine with other work.
 """
 
 from __future__ import annotations
@@ -81,8 +81,14 @@ async def measure(n_tenants: int, n_consumers: int, n_rounds: int, *, at_once: b
     return took_ms
 
 
-def run(n_tenants: int, n_consumers: int, n_rounds: int, *, at_once: bool) -> list[float]:
-    """Start the operator's side, measure, and end it."""
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(n_tenants: int, n_consumers: int, n_rounds: int, *, at_once: bool) -> tuple[list[float], float]:
+    """Start the operator's side, measure, and end it; return also its CPU time for an answer, in milliseconds."""
     env = {
         **os.environ,
         "HOST_PORT": str(PORT),
@@ -96,7 +102,9 @@ def run(n_tenants: int, n_consumers: int, n_rounds: int, *, at_once: bool) -> li
     try:
         assert host.stderr is not None
         assert b"is ready" in host.stderr.readline()
-        return asyncio.run(measure(n_tenants, n_consumers, n_rounds, at_once=at_once))
+        before_s = cpu_s(host.pid)
+        took_ms = asyncio.run(measure(n_tenants, n_consumers, n_rounds, at_once=at_once))
+        return took_ms, (cpu_s(host.pid) - before_s) * 1000 / (n_consumers * (n_rounds + 2))
     finally:
         host.kill()
         host.wait()
@@ -110,15 +118,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     asked = parser.parse_args()
     print(f"report to grants, {asked.consumers} consumers, {asked.runs} runs of {asked.rounds} rounds; ms")
-    print(f"{'tenants':>8} {'at once':>8} {'p50':>22} {'p99':>22}")
+    print(f"{'tenants':>8} {'at once':>8} {'p50':>22} {'p99':>22} {'CPU':>16}")
     for n_tenants, at_once in ((100, False), (1000, False), (100, True), (1000, True)):
-        p50, p99 = [], []
+        p50, p99, cpu = [], [], []
         for _ in range(asked.runs):
-            took_ms = run(n_tenants, asked.consumers, asked.rounds, at_once=at_once)
+            took_ms, cpu_ms = run(n_tenants, asked.consumers, asked.rounds, at_once=at_once)
             p50.append(statistics.median(took_ms))
             p99.append(statistics.quantiles(took_ms, n=100)[-1])
-        shown = [f"{statistics.median(each):7.1f} ({min(each):.1f}-{max(each):.1f})" for each in (p50, p99)]
-        print(f"{n_tenants:>8} {'all' if at_once else 'one':>8} {shown[0]:>22} {shown[1]:>22}", flush=True)
+            cpu.append(cpu_ms)
+        shown = [f"{statistics.median(each):.1f} ({min(each):.1f}-{max(each):.1f})" for each in (p50, p99, cpu)]
+        asking = "all" if at_once else "one"
+        print(f"{n_tenants:>8} {asking:>8} {shown[0]:>22} {shown[1]:>22} {shown[2]:>16}", flush=True)
 
 
 if __name__ == "__main__":
