@@ -278,6 +278,23 @@ class Machine(RuleBasedStateMachine):
             self.hear(one.wire.question, one.operator)
             self.give_up(one)
 
+    @rule(at=st.integers(0, 3))
+    def a_cut_is_lost_and_then_the_others_ask(self, at: int) -> None:
+        """They want more than before, and it does not know that it may use less."""
+        if not self.consumers:
+            return
+        cut = self.consumers[at % len(self.consumers)]
+        others = [other for other, each in enumerate(self.consumers) if each is not cut]
+        for other in others:
+            self.consumers[other].shop.add(300)
+            self.a_consumer_asks_and_is_answered(other)
+        self.a_consumer_asks(at)
+        assert cut.wire.question is not None
+        self.hear(cut.wire.question, cut.operator)
+        self.give_up(cut)
+        for other in others:
+            self.a_consumer_asks_and_is_answered(other)
+
     @rule(at=st.integers(0, 30), which=st.sampled_from([-1, -2]))
     def a_question_comes_late_or_again(self, at: int, which: int) -> None:
         """Nobody waits for the answer."""
