@@ -90,6 +90,8 @@ class Floor:
                 STUB_METRICS=str(self._folder / f"{name}.metrics"),
                 AFTERCALL_INTAKE__TENANTS_FILE=str(self._tenants),
                 AFTERCALL_INTAKE__MAX_OPEN_CALLS="16",
+                # Nothing is put aside: that would lie in one partition, with one consumer, since it is one tenant's.
+                AFTERCALL_KAFKA__MAX_OPEN_RECORDS="10000",
                 AFTERCALL_REPORTING__URL=f"http://127.0.0.1:{self._port}",
                 AFTERCALL_REPORTING__POOL="calls",
                 AFTERCALL_REPORTING__NAME=name,
