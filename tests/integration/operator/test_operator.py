@@ -99,7 +99,7 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
     for name in ("scaled", "late", "gone", "mute"):
         apply(made[name], namespace=space.name)
     for name in ("calls", "scaled", "gone"):
-        operated.publish(shared_kafka.address, topics[name], 40)
+        operated.publish(shared_kafka.address, topics[name], 160)
     space.start()
 
     cluster.wait_until(lambda: 4 == space.asked("calls-speech"), timeout_s=30, what="the healthy pool is scaled")
@@ -140,7 +140,7 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
     """Nobody reports yet, and nothing is unread: what is there was somebody's for the stabilization window."""
     space = namespace_of("calls")
     topic = f"{space.name}.calls"
-    operated.publish(shared_kafka.address, topic, 40)
+    operated.publish(shared_kafka.address, topic, 320)
     made = operated.pool("calls", topic=topic, group=space.name)
     for part in ("scaling", "consumers"):
         made["spec"][part]["stabilizationSeconds"] = 300
@@ -150,7 +150,7 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
     cluster.wait_until(lambda: 4 == space.asked("calls-consumers"), timeout_s=30, what="consumers are asked for")
     assert space.operator is not None
     space.operator.kill()
-    operated.commit(shared_kafka.address, space.name, topic, 10)
+    operated.commit(shared_kafka.address, space.name, topic, 80)
     began = time.monotonic()
 
     space.start()
