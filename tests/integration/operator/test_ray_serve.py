@@ -15,6 +15,7 @@ from peers import process
 from aftercall.contracts import pools
 from aftercall.operator import failures, targets
 
+TOKEN = "a" * 64
 HOST = pathlib.Path(process.__file__).with_name("ray_scaled_host.py")
 
 
@@ -30,7 +31,7 @@ def dashboard(tmp_path: pathlib.Path) -> Iterator[str]:
             folder=tmp_path,
             is_ready=lambda: "READY" in server.log.read_text(errors="replace"),
             ready_s=120.0,
-            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
         )
         return server
 
@@ -38,11 +39,13 @@ def dashboard(tmp_path: pathlib.Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def test_ray_serve_follows_the_number(dashboard: str) -> None:
-    """Up and down again; an application that does not leave it to others says how it would."""
+async def test_ray_serve_follows_the_number(dashboard: str, tmp_path: pathlib.Path) -> None:
+    """Up and down again; an application that does not leave it to others says how it would, and so does a token."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
     asked = pools.RayServeTarget(service="unused", application="aftercall", deployment="speech")
     async with httpx2.AsyncClient(timeout=20, trust_env=False) as client:
-        target = targets.RayServe(client, dashboard, asked)
+        target = targets.RayServe(client, dashboard, asked, token_file=token)
 
         async def until(expected: tuple[int, int]) -> targets.Seen:
             async with asyncio.timeout(60):
@@ -58,11 +61,15 @@ async def test_ray_serve_follows_the_number(dashboard: str) -> None:
         await target.scale(1, more)
         await until((1, 1))
 
-        own = targets.RayServe(client, dashboard, asked.model_copy(update={"application": "own"}))
+        own = targets.RayServe(client, dashboard, asked.model_copy(update={"application": "own"}), token_file=token)
         with pytest.raises(failures.RefusedError, match="external_scaler_enabled: true"):
             await own.read()
         with pytest.raises(failures.RefusedError, match="external_scaler_enabled: true"):
             await own.scale(2, first)
-        nowhere = targets.RayServe(client, dashboard, asked.model_copy(update={"deployment": "other"}))
+        nowhere = targets.RayServe(
+            client, dashboard, asked.model_copy(update={"deployment": "other"}), token_file=token
+        )
         with pytest.raises(failures.NotFoundError, match="aftercall/other"):
             await nowhere.read()
+        with pytest.raises(failures.ForbiddenError, match=r"operator\.ray_token_file"):
+            await targets.RayServe(client, dashboard, asked).read()
