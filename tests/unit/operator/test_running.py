@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import pytest
 from pool_material import World
@@ -178,9 +179,12 @@ async def test_what_the_watch_tells_is_looked_at_at_once() -> None:
         await found.lease.step()
         tending = asyncio.create_task(found.run(stopping))
         world.cluster.before = note
-        found.tell(kube.POOLS, "ADDED", world.pool())
+        found.tell(kube.POOLS, "ADDED", copy.deepcopy(world.pool()))
         assert ["deployments", "deployments", "transcriptionpools/status"] == [await seen.get() for _ in range(3)]
-        found.tell(kube.POOLS, "MODIFIED", world.cluster.seen(kube.POOLS, "calls"))
+        found.tell(kube.POOLS, "MODIFIED", copy.deepcopy(world.cluster.seen(kube.POOLS, "calls")))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert seen.empty()
         changed = world.pool(promiseSeconds=60)
         changed["metadata"]["generation"] = 2
         found.tell(kube.POOLS, "MODIFIED", changed)
