@@ -62,7 +62,7 @@ async def test_a_report_is_answered_with_a_grant() -> None:
     assert 1.0 == world.measured.value(metrics.OPERATOR_LEASE)
     granted = world.measured.value(metrics.OPERATOR_GRANTED, tenant="acme")
     assert granted is not None
-    assert 1.0 <= granted <= 10.0
+    assert 0.1 <= granted <= 10.0  # floors at least, the limit at most
 
 
 async def test_who_does_not_lead_answers_nobody() -> None:
