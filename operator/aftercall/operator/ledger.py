@@ -49,6 +49,10 @@ class _Found:
         return self.waiting_audio_s + _LEFT * self.running_audio_s
 
 
+_NOTHING = _Found()
+_LANES: tuple[reports.Lane, ...] = typing.get_args(reports.Lane)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heard:
     """A consumer's last report, and when it came (monotonic seconds)."""
@@ -102,7 +106,9 @@ def loads(
     for each in known.heard.values():
         is_whole = is_whole and now_s - each.at_s < stale_s
         for load in each.report.tenants:
-            one = found.setdefault(_line(load), _Found())
+            one = found.get(_line(load))
+            if one is None:
+                one = found[_line(load)] = _Found()
             one.waiting_audio_s += load.waiting_audio_s
             one.waiting += load.waiting
             one.running_audio_s += load.running_audio_s
@@ -111,7 +117,8 @@ def loads(
     for more in spread:
         for line, audio_s in more.items():
             found.setdefault(line, _Found()).waiting_audio_s += audio_s
-    return {tenant: _load(tenant, known, found, terms) for tenant, _ in found}, is_whole
+    tenants = dict.fromkeys(tenant for tenant, _ in found)
+    return {tenant: _load(tenant, known, found, terms) for tenant in tenants}, is_whole
 
 
 def _line(load: reports.TenantLoad) -> Line:
@@ -134,8 +141,8 @@ def _spread(
 def _load(tenant: str, known: Ledger, found: Mapping[Line, _Found], terms: Terms) -> demand.Load:
     arrived = waiting = 0.0
     later = []
-    for lane in typing.get_args(reports.Lane):
-        one = found.get((tenant, lane), _Found())
+    for lane in _LANES:
+        one = found.get((tenant, lane), _NOTHING)
         if lane not in terms.later_s:
             # What was served stays in it where nothing is left: a total must not fall and rise again.
             arrived += known.served.get((tenant, lane), 0.0) + one.waiting_audio_s + one.running_audio_s
