@@ -55,10 +55,11 @@ _LANES: tuple[reports.Lane, ...] = typing.get_args(reports.Lane)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heard:
-    """A consumer's last report, and when it came (monotonic seconds)."""
+    """A consumer's last report, and when it came (monotonic seconds); and what it had served when it last said so."""
 
     report: reports.ConsumerReport
     at_s: float
+    counted: Mapping[Line, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,15 +73,17 @@ class Ledger:
 def hear(known: Ledger, report: reports.ConsumerReport, *, now_s: float) -> Ledger:
     """Return what is known after a report. A process that has begun anew counts from zero."""
     before = known.heard.get(report.consumer)
-    counted: dict[Line, float] = {}
+    counted: Mapping[Line, float] = {}
     if before is not None and before.report.instance == report.instance:
-        counted = {_line(each): each.served_audio_s for each in before.report.tenants}
+        counted = before.counted
     served = dict(known.served)
     if before is not None:  # what an unknown consumer has served was served before this operator began
         for each in report.tenants:
             more = each.served_audio_s - counted.get(_line(each), 0.0)
             served[_line(each)] = served.get(_line(each), 0.0) + max(0.0, more)
-    return Ledger({**known.heard, report.consumer: Heard(report, now_s)}, served)
+    # A tenant that has nothing may be left out of a report: what it was served is not served again when it is back.
+    counted = {**counted, **{_line(each): each.served_audio_s for each in report.tenants}}
+    return Ledger({**known.heard, report.consumer: Heard(report, now_s, counted)}, served)
 
 
 def forget(known: Ledger, consumer: str) -> Ledger:
