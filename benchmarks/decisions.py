@@ -51,8 +51,11 @@ def told(name: str, consumer: int, step: int) -> reports.ConsumerReport:
     )
 
 
-def look_at_all(rounds: int) -> list[float]:
-    """Return the milliseconds that each look at every pool took; reports are heard before, as they come."""
+def look_at_all(rounds: int) -> list[tuple[float, float]]:
+    """Return the milliseconds of one core, and by the clock, that each look at every pool took.
+
+    Reports are heard before, as they come.
+    """
     names = [f"pool-{at}" for at in range(POOLS)]
     known = {name: ledger.Ledger() for name in names}
     states = {name: pool.State() for name in names}
@@ -69,11 +72,11 @@ def look_at_all(rounds: int) -> list[float]:
         readings = {
             name: pool.Reading(known[name], partitions, limits[name], 4, 4, CONSUMERS, CONSUMERS) for name in names
         }
-        started = time.perf_counter()
+        busy, started = time.process_time(), time.perf_counter()
         for name, seen in readings.items():
             found, states[name] = pool.decide(SPEC, seen, states[name], now_s=now_s)
             assert found.speech is not None
-        taken.append(1000 * (time.perf_counter() - started))
+        taken.append((1000 * (time.process_time() - busy), 1000 * (time.perf_counter() - started)))
     return taken
 
 
@@ -81,13 +84,15 @@ def main() -> None:
     """Time it, and say whether it is quick enough."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=50)
-    taken = sorted(look_at_all(arguments.parse_args().rounds)[1:])
+    taken = look_at_all(arguments.parse_args().rounds)[1:]
     edge = len(taken) // 20
     print(f"{POOLS * TENANTS:,} tenants in {POOLS} pools, {CONSUMERS} consumers and {2 * PARTITIONS} partitions each")
-    print(
-        f"  median {statistics.median(taken):.1f} ms, nine of ten looks {taken[edge]:.1f} to {taken[-1 - edge]:.1f} ms"
-        f" (target: {TARGET_MS:.0f} ms)"
-    )
+    for what, each in (("of one core", 0), ("by the clock", 1)):
+        found = sorted(one[each] for one in taken)
+        print(
+            f"  {what}: median {statistics.median(found):.1f} ms, nine of ten looks {found[edge]:.1f} to"
+            f" {found[-1 - edge]:.1f} ms (target: {TARGET_MS:.0f} ms)"
+        )
 
 
 if __name__ == "__main__":

@@ -109,9 +109,10 @@ def loads(
     for each in known.heard.values():
         is_whole = is_whole and now_s - each.at_s < stale_s
         for load in each.report.tenants:
-            one = found.get(_line(load))
+            line = load.tenant, load.lane
+            one = found.get(line)
             if one is None:
-                one = found[_line(load)] = _Found()
+                one = found[line] = _Found()
             one.waiting_audio_s += load.waiting_audio_s
             one.waiting += load.waiting
             one.running_audio_s += load.running_audio_s
