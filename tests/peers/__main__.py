@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from peers import broker, diarization, s3, tritonserver
+from peers import broker, diarization, helm, kubeconform, kubernetes, kubescore, kwok, prometheus, s3, tritonserver
 
 
 def main() -> None:
@@ -18,6 +18,13 @@ def main() -> None:
         "s3": s3.build,
         "tritonserver": tritonserver.build,
         "diarization": diarization.build,
+        "kubernetes": kubernetes.build,
+        "kwok": kwok.build,
+        "helm3": lambda: helm.build(3),
+        "helm4": lambda: helm.build(4),
+        "kubeconform": kubeconform.build,
+        "kubescore": kubescore.build,
+        "prometheus": lambda: prometheus.program("prometheus"),
     }
     for name, build in peers.items():
         started = time.monotonic()

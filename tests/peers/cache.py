@@ -25,7 +25,7 @@ def root() -> pathlib.Path:
     return pathlib.Path(named) if named else pathlib.Path.home() / ".cache" / "aftercall" / "peers"
 
 
-def build(name: str, command: Sequence[str], *, needs: Sequence[str]) -> pathlib.Path:
+def build(name: str, command: Sequence[str], *, needs: Sequence[str], timeout_s: float = 900.0) -> pathlib.Path:
     """Return the folder of a built peer; `command` fills `{out}` in a copy of its recipe's folder; `{python}` is ours.
 
     The folder is named after the recipe's content, so a changed recipe builds anew; a build that was killed in the
@@ -49,8 +49,18 @@ def build(name: str, command: Sequence[str], *, needs: Sequence[str]) -> pathlib
             shutil.copytree(recipe, work)
             out.mkdir()
             filled = [part.format(out=out, python=sys.executable) for part in command]
-            done = subprocess.run(filled, cwd=work, capture_output=True, text=True, timeout=900, check=False)
+            done = subprocess.run(filled, cwd=work, capture_output=True, text=True, timeout=timeout_s, check=False)
             if done.returncode != 0:
                 raise BuildError(f"peer {name} does not build: {(done.stdout + done.stderr)[-2000:]}")
             out.rename(target)
     return target
+
+
+def build_go(name: str, *packages: str, link: str = "") -> pathlib.Path:
+    """Return the folder of a peer's programs, built by Go from the modules that its recipe's `go.sum` pins.
+
+    `link` is added to the linker's flags. An hour is for a cold build of Kubernetes beside other work on two cores.
+    """
+    flags = ["-trimpath", "-ldflags", f"-s -w {link}".rstrip()]
+    command = ["env", "CGO_ENABLED=0", "go", "build", *flags, "-o", "{out}/", *packages]
+    return build(name, command, needs=("go",), timeout_s=3600.0)

@@ -11,12 +11,23 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 from peers import cache
 
-Peer = TypeVar("Peer", bound="Server")
+
+class Runs(Protocol):
+    """What can be started, and stopped for good: a server, or several that belong together."""
+
+    def start(self) -> None:
+        """Start it, and return once it is ready."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+Peer = TypeVar("Peer", bound=Runs)
 
 
 def free_port() -> int:
@@ -119,6 +130,8 @@ def running(build: Callable[[], Peer]) -> Iterator[Peer]:
         server = build()
     except cache.BuildError as exc:
         pytest.skip(str(exc))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pathlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -52,8 +53,15 @@ async def alongside(configured: sections.Telemetry, app: fastapi.FastAPI) -> Asy
         await serving
 
 
-async def serve(app: fastapi.FastAPI, listening: socket.socket, stopping: asyncio.Event) -> None:
-    """Serve until `stopping`, then let open requests end, for a few seconds at most."""
+async def serve(
+    app: fastapi.FastAPI,
+    listening: socket.socket,
+    stopping: asyncio.Event,
+    *,
+    certificate: pathlib.Path | None = None,
+    key: pathlib.Path | None = None,
+) -> None:
+    """Serve until `stopping`, then let open requests end, for a few seconds at most; over TLS with a certificate."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -74,6 +82,8 @@ async def serve(app: fastapi.FastAPI, listening: socket.socket, stopping: asynci
             timeout_keep_alive=_IDLE_S,
             timeout_graceful_shutdown=_DRAIN_S,
             lifespan="off",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
     )
     serving = asyncio.create_task(server.serve([listening]), name="uvicorn")

@@ -21,6 +21,7 @@ from aftercall.cli import (
     dlq,
     doctor,
     evaluate,
+    operating,
     publish,
     relay,
     replay,
@@ -50,6 +51,7 @@ app.command()(transcribe.transcribe)
 app.command()(up.up)
 app.command()(consume.consume)
 app.command()(relay.relay)
+app.command("operator")(operating.operate)
 app.command()(api.api)
 app.command()(topics.topics)
 app.command()(publish.publish)

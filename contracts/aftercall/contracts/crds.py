@@ -3,15 +3,24 @@
 An API server wants schemas that are structural: no references, no alternatives of types, nothing but what OpenAPI 3.0
 knows. So references are put in their places, what may be absent is simply not required, and what JSON Schema says
 beyond that is left to the model, which the operator holds anyway.
+
+`python -m aftercall.contracts.crds` writes them where the chart includes them from; with `--check` it only says whether
+they are stale.
 """
 
 from __future__ import annotations
 
+import pathlib
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pydantic
+import yaml
 
-from aftercall.contracts import pools
+from aftercall.contracts import identity, pools, tenancy
+
+_FILES = pathlib.Path(__file__).resolve().parents[3] / "charts" / "aftercall" / "files" / "crds"
 
 GROUP = "aftercall.io"
 VERSION = "v1alpha1"
@@ -59,27 +68,23 @@ _OBSERVED: dict[str, Any] = {
 
 def definitions() -> dict[str, dict[str, Any]]:
     """Return every definition by the plural of its kind."""
-    return {"transcriptionpools": _pool()}
+    return {"transcriptionpools": _pool(), "tenants": _tenant()}
 
 
 def _pool() -> dict[str, Any]:
     count = {"type": "integer", "minimum": 0}
+    long = count | {"format": "int64"}
+    learned = {"type": "object", "properties": {"audioSecondsPerMinute": long, "busySeconds": long}}
     status = {
         "observedGeneration": _OBSERVED,
         "replicas": count | {"description": "Speech replicas that there are."},
         "wantedReplicas": count | {"description": "Speech replicas that are asked for."},
         "consumers": count | {"description": "Consumers that there are."},
         "selector": {"type": "string", "description": "Labels of the speech replicas, for autoscalers."},
-        "backlogAudioSeconds": count | {"format": "int64", "description": "What waits."},
-        "drainSeconds": count | {"format": "int64", "description": "Until nothing waits; none: unknown, or never."},
-        "capacity": {
-            "type": "object",
-            "description": "What was learned of a replica, which outlives the operator.",
-            "properties": {
-                "audioSecondsPerMinute": count | {"format": "int64"},
-                "busySeconds": count | {"format": "int64"},
-            },
-        },
+        "backlogAudioSeconds": long | {"description": "What waits."},
+        "drainSeconds": long | {"description": "Until nothing waits; none: unknown, or never."},
+        "capacity": learned | {"description": "What was learned of a speech replica, which outlives the operator."},
+        "consumerCapacity": learned | {"description": "What was learned of a consumer."},
         "conditions": _CONDITIONS,
     }
     return _definition(
@@ -110,6 +115,34 @@ def _pool() -> dict[str, Any]:
     )
 
 
+def _tenant() -> dict[str, Any]:
+    longest = identity.MAX_ID_CHARS
+    return _definition(
+        kind="Tenant",
+        plural="tenants",
+        short=["ten"],
+        spec=tenancy.Tenant,
+        status={"observedGeneration": _OBSERVED, "conditions": _CONDITIONS},
+        columns=[
+            _column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            _column("Limit", ".spec.audioSecondsPerMinute", "integer"),
+            _column("Burst", ".spec.burstAudioSeconds", "integer"),
+            _column("Weight", ".spec.weight", "integer"),
+            _column("Lanes", ".spec.lanes"),
+            _column("Id", ".spec.id", priority=1),
+            _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
+            _column("Age", ".metadata.creationTimestamp", "date"),
+        ],
+        subresources={"status": {}},
+        rules=[
+            {
+                "rule": f"has(self.spec.id) || size(self.metadata.name) <= {longest}",
+                "message": f"metadata.name is the tenant's id, which has at most {longest} characters; set spec.id",
+            }
+        ],
+    )
+
+
 def _definition(
     *,
     kind: str,
@@ -119,8 +152,9 @@ def _definition(
     status: dict[str, Any],
     columns: list[dict[str, Any]],
     subresources: dict[str, Any],
+    rules: Sequence[dict[str, str]] = (),
 ) -> dict[str, Any]:
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "description": (spec.__doc__ or "").strip(),
         "required": ["spec"],
@@ -132,6 +166,8 @@ def _definition(
             "status": {"type": "object", "properties": status},
         },
     }
+    if rules:
+        schema["x-kubernetes-validations"] = list(rules)
     version = {
         "name": VERSION,
         "served": True,
@@ -182,7 +218,7 @@ def _plain(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
         schema = {**_plain(others[0], named), **schema}
     if isinstance(schema.get("type"), str) and schema["type"] == "number":
         raise ValueError("a float in a specification comes back as another one")
-    if schema.get("default", ...) is None:
+    if schema.get("default", ...) in (None, []):
         del schema["default"]
     found = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
     if "properties" in found:
@@ -190,3 +226,34 @@ def _plain(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
     if "items" in found:
         found["items"] = _plain(found["items"], named)
     return found
+
+
+def files() -> dict[str, str]:
+    """Return the file of each definition, by its name."""
+    return {
+        f"{found['metadata']['name']}.yaml": yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120)
+        for found in definitions().values()
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the definitions, or with `--check` name those that are stale."""
+    stale = {
+        name: text
+        for name, text in files().items()
+        if not (_FILES / name).exists() or (_FILES / name).read_text(encoding="utf-8") != text
+    }
+    if arguments == ["--check"]:
+        if stale:
+            sys.stderr.write(
+                f"stale: {', '.join(f'charts/aftercall/files/crds/{name}' for name in stale)}; run `make schemas`\n"
+            )
+        return 1 if stale else 0
+    _FILES.mkdir(parents=True, exist_ok=True)
+    for name, text in stale.items():
+        (_FILES / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

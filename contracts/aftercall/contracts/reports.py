@@ -69,13 +69,8 @@ Audio = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 
 
-class Held(pydantic.BaseModel):
-    """The grant that a consumer applies: its number, and its rate in audio-seconds a second beyond the floor."""
-
-    model_config = pydantic.ConfigDict(frozen=True)
-
-    number: Annotated[int, pydantic.Field(ge=0)]
-    per_s: Audio
+Lanes = Annotated[tuple[Audio, ...], pydantic.Field(max_length=8)]
+"""Audio-seconds by lane, the liveliest first; a lane that is left out has none."""
 
 
 Lane = Literal["live", "bulk"]
@@ -96,8 +91,13 @@ class TenantLoad(pydantic.BaseModel):
     """Seconds since the oldest of those was announced; None: not told, or none waits."""
     running_audio_s: Audio = 0.0
     served_audio_s: Audio = 0.0
-    """Since the process began."""
-    held: Held | None = None
+    """Of work that ended since the process began, whatever its outcome."""
+    begun_audio_s: Lanes = ()
+    """Of work that began since the process did, less what was handed back."""
+    is_throttled: bool = False
+    """Whether work of it waits for its limit and nothing else."""
+    held_per_s: Audio | None = None
+    """The grant that is applied, beyond the floor; None: none, or its lease has run out."""
 
 
 class Position(pydantic.BaseModel):
@@ -123,7 +123,9 @@ class Work(pydantic.BaseModel):
 class ConsumerReport(pydantic.BaseModel):
     """What a consumer tells the operator every few seconds.
 
-    `instance` is another after each start; `epoch` is of the operator that the grants it applies came from.
+    `instance` is another after each start, and `number` counts its reports, so that one that comes late is known.
+    `epoch` and `answered` are of the last answer that was applied: all that is held came with it. One that drains
+    begins nothing any more and applies no answer, so that what it held is free.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -132,7 +134,9 @@ class ConsumerReport(pydantic.BaseModel):
     consumer: Annotated[str, pydantic.Field(min_length=1, max_length=253)]
     instance: Annotated[str, pydantic.Field(min_length=1, max_length=64)]
     pool: Annotated[str, pydantic.Field(min_length=1, max_length=253)]
+    number: Annotated[int, pydantic.Field(ge=0)] = 0
     epoch: Annotated[int, pydantic.Field(ge=0)] = 0
+    answered: Annotated[int, pydantic.Field(ge=0)] = 0
     is_draining: bool = False
     tenants: Annotated[tuple[TenantLoad, ...], pydantic.Field(max_length=10_000)] = ()
     positions: Annotated[tuple[Position, ...], pydantic.Field(max_length=10_000)] = ()
@@ -148,19 +152,23 @@ class Grant(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True)
 
     tenant: str
-    number: Annotated[int, pydantic.Field(ge=0)]
-    per_s: Audio
-    burst_audio_s: Audio
-    elsewhere_audio_s: Audio
-    """What other consumers have served of the tenant since the last report was answered."""
+    per_s: Audio = 0.0
+    burst_audio_s: Audio = 0.0
+    """Its part of the tenant's burst, like the rate beyond the floor's."""
+    elsewhere_audio_s: Lanes = ()
+    """What other consumers have begun of the tenant since the last answer that this one applied."""
 
 
 class Grants(pydantic.BaseModel):
-    """The operator's answer to a report. One of an older epoch than was seen before is not applied."""
+    """The operator's answer to a report. It replaces all that was held, tenants that it does not name included.
+
+    Numbers grow, over epochs too. An answer of an older epoch than was seen before is not applied.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     epoch: Annotated[int, pydantic.Field(ge=0)]
+    number: Annotated[int, pydantic.Field(ge=0)]
     lease_s: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
     grants: tuple[Grant, ...] = ()

@@ -14,9 +14,8 @@ they hold, cuts it, and raises nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-
-from aftercall.contracts import reports
+import math
+from collections.abc import Iterable, Mapping
 
 FLOOR_SHARE = 0.1
 """Of a limit, for all floors together."""
@@ -24,29 +23,24 @@ FLOOR_SHARE = 0.1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limit:
-    """A tenant's limit in audio-seconds a second, and for how many consumers floors are set aside."""
+    """A tenant's limit in audio-seconds a second, for how many consumers floors are set aside, and its burst."""
 
     per_s: float
     max_consumers: int
+    burst_audio_s: float = 0.0
 
     @property
     def floor_per_s(self) -> float:
         """What one consumer may use without any grant."""
         return FLOOR_SHARE * self.per_s / self.max_consumers
 
-    @property
-    def shared_per_s(self) -> float:
-        """What is shared out beyond the floors."""
-        return (1 - FLOOR_SHARE) * self.per_s
+    def shared_per_s(self, n_consumers: int = 0) -> float:
+        """Return what is shared out beyond the floors; of more consumers than there should be, each uses one too."""
+        return self.per_s - max(self.max_consumers, n_consumers) * self.floor_per_s
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
-    """What a consumer said last of one tenant. `wanted_per_s` is what it could use, in audio-seconds a second."""
-
-    wanted_per_s: float
-    heard_at_s: float
-    held: reports.Held | None = None
+    def burst_of(self, per_s: float) -> float:
+        """Return the part of the burst that goes with a part of the rate: together they are never more than it."""
+        return self.burst_audio_s * per_s / self.per_s
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,64 +52,73 @@ class Grant:
     until_s: float
 
 
-Issued = Mapping[str, tuple[Grant, ...]]
-"""By consumer: what was sent and may still be in use, oldest first."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seat:
+    """One consumer's place at a tenant's limit: what it could use, in audio-seconds a second, when it said so, and
+    what was sent to it and may still be in use, oldest first.
+    """
+
+    wanted_per_s: float
+    heard_at_s: float
+    out: tuple[Grant, ...] = ()
+
+    def out_per_s(self, now_s: float) -> float:
+        """Return the rate that it may be using: the largest of what is out."""
+        return max((each.per_s for each in self.out if each.until_s > now_s), default=0.0)
+
+    def acknowledged(self, number: int, *, now_s: float) -> tuple[Grant, ...]:
+        """Return what is still out for one that applies the grant of this number: nothing older, and nothing ended."""
+        return tuple(each for each in self.out if each.number >= number and each.until_s > now_s)
 
 
-def share(limit: Limit, told: Mapping[str, Report], *, now_s: float, stale_s: float) -> dict[str, float]:
+def share(limit: Limit, seats: Mapping[str, Seat], *, now_s: float, stale_s: float) -> dict[str, float]:
     """Return what each should have beyond its floor: what it wants, the least first, and the rest in equal parts.
 
     A consumer that has not reported for `stale_s` gets nothing new; what it has stays out until its lease ends.
     """
-    fresh = {name: max(0.0, each.wanted_per_s) for name, each in told.items() if now_s - each.heard_at_s < stale_s}
-    room, shares = limit.shared_per_s, {}
-    for left, (name, wanted) in zip(
-        range(len(fresh), 0, -1), sorted(fresh.items(), key=lambda each: each[1]), strict=True
-    ):
-        shares[name] = min(wanted, room / left)
-        room -= shares[name]
-    # What nobody wants now is there for whoever has work next, without a report in between.
-    return {name: each + room / len(fresh) for name, each in shares.items()}
-
-
-def outstanding(grants: tuple[Grant, ...], *, now_s: float) -> float:
-    """Return the rate that a consumer may be using: the largest of what is out."""
-    return max((each.per_s for each in grants if each.until_s > now_s), default=0.0)
+    fresh = {name: each.wanted_per_s for name, each in seats.items() if now_s - each.heard_at_s < stale_s}
+    level, spare = _level(limit.shared_per_s(len(seats)), fresh.values())
+    return {name: min(wanted, level) + spare for name, wanted in fresh.items()}
 
 
 def answer(
     consumer: str,
     limit: Limit,
-    told: Mapping[str, Report],
-    issued: Issued,
+    seats: Mapping[str, Seat],
     *,
+    held_per_s: float | None,
     number: int,
     now_s: float,
     lease_s: float,
     stale_s: float,
-    began_at_s: float,
-) -> tuple[Grant, dict[str, tuple[Grant, ...]]]:
-    """Return the grant for a consumer that has just reported, and what is out with it.
+    may_raise: bool = True,
+) -> Grant:
+    """Return the grant for a consumer that has just reported that it holds `held_per_s`.
 
-    `number` is larger than any before, a forerunner's too; `began_at_s` is when this operator began to answer.
+    `number` is larger than any before, a forerunner's too. An operator that has just begun may not raise.
     """
-    report = told[consumer]
-    out = {name: tuple(each for each in grants if each.until_s > now_s) for name, grants in issued.items()}
-    mine = out.get(consumer, ())
-    if report.held is not None:
-        # What a forerunner sent needs no place here: it runs out before this operator raises anything.
-        mine = tuple(each for each in mine if each.number >= report.held.number)
-    wanted = share(limit, told, now_s=now_s, stale_s=stale_s)[consumer]
-    if now_s - began_at_s < lease_s:
-        room = report.held.per_s if report.held is not None else 0.0
-    else:
-        others = sum(outstanding(grants, now_s=now_s) for name, grants in out.items() if name != consumer)
-        room = limit.shared_per_s - others
-    grant = Grant(number, max(0.0, min(wanted, room)), now_s + lease_s)
-    out[consumer] = (*mine, grant)
-    return grant, {name: grants for name, grants in out.items() if grants}
+    fresh, others_per_s = [], 0.0
+    for name, seat in seats.items():
+        if now_s - seat.heard_at_s < stale_s:
+            fresh.append(seat.wanted_per_s)
+        if name != consumer:
+            others_per_s += seat.out_per_s(now_s)
+    shared_per_s = limit.shared_per_s(len(seats))
+    level, spare = _level(shared_per_s, fresh)
+    room = shared_per_s - others_per_s
+    if not may_raise:
+        room = min(room, held_per_s or 0.0)
+    return Grant(number, max(0.0, min(min(seats[consumer].wanted_per_s, level) + spare, room)), now_s + lease_s)
 
 
-def gone(consumer: str, issued: Issued) -> dict[str, tuple[Grant, ...]]:
-    """Return what is out once a consumer is confirmed to be gone: its pod has ended, not merely fallen silent."""
-    return {name: grants for name, grants in issued.items() if name != consumer}
+def _level(room: float, wanted: Iterable[float]) -> tuple[float, float]:
+    """Return up to which rate wishes are met, and what is left over for each.
+
+    What nobody wants now is there for whoever has work next, without a report in between.
+    """
+    rising = sorted(wanted)
+    for left, each in zip(range(len(rising), 0, -1), rising, strict=True):
+        if each >= room / left:
+            return room / left, 0.0
+        room -= each
+    return math.inf, room / max(1, len(rising))

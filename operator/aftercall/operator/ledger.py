@@ -87,8 +87,13 @@ def hear(known: Ledger, report: reports.ConsumerReport, *, now_s: float) -> Ledg
 
 
 def forget(known: Ledger, consumer: str) -> Ledger:
-    """Return what is known once a consumer is confirmed to be gone: what it had waits in Kafka again."""
-    return Ledger({name: each for name, each in known.heard.items() if name != consumer}, known.served)
+    """Return what is known once a consumer is confirmed to be gone: what it had waits in Kafka again.
+
+    A tenant that nobody else tells of is forgotten; should it come again, its total begins anew.
+    """
+    heard = {name: each for name, each in known.heard.items() if name != consumer}
+    told = {load.tenant for each in heard.values() for load in each.report.tenants}
+    return Ledger(heard, {line: audio_s for line, audio_s in known.served.items() if line[0] in told})
 
 
 def loads(

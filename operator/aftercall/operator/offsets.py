@@ -1,14 +1,17 @@
 """Offsets of a group's topics as Kafka has them, read by the admin API: nobody joins a group to count what waits in it.
 
-What could not be read is there as unknown, topic by topic: a broker that does not answer is no empty topic.
+What could not be read is there as unknown, topic by topic: a broker that does not answer is no empty topic. Each group
+is read in a thread of its own, and one that takes too long is unknown until it has come back: no other waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import typing
 from collections.abc import Collection, Mapping
+from concurrent import futures
 
 from aftercall.operator import unread
 
@@ -23,37 +26,71 @@ WHOLE_TOPIC = -1
 
 Partitions = dict[tuple[str, int], unread.Partition]
 
+_MOST_AT_ONCE = 64
+
+
+class Reader(typing.Protocol):
+    """Something that knows offsets."""
+
+    async def read(self, group: str, topics: Collection[str]) -> Partitions:
+        """Return every partition of these topics, and what is unknown as that; never raises."""
+        ...
+
 
 class Offsets:
     """Reads from one cluster; `connection` is what its clients are configured with. Failures are told, never raised."""
 
-    def __init__(self, connection: Mapping[str, typing.Any], *, answer_s: float = 10.0) -> None:
-        self._connection = {**connection, "request_timeout_ms": round(answer_s * 1000)}
+    def __init__(self, connection: Mapping[str, typing.Any], *, answer_s: float = 5.0) -> None:
+        answer_ms = round(answer_s * 1000)
+        self._connection = {**connection, "request_timeout_ms": answer_ms, "bootstrap_timeout_ms": answer_ms}
+        self._answer_s = answer_s
         self._admin: kafka.KafkaAdminClient | None = None
+        self._connecting = threading.Lock()
+        self._threads = futures.ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="offsets")
+        self._reading: dict[tuple[str, frozenset[str]], futures.Future[Partitions]] = {}
 
     async def read(self, group: str, topics: Collection[str]) -> Partitions:
         """Return every partition of these topics: its first offset, the one after its last, and what is committed."""
-        return await asyncio.to_thread(self._read, group, topics)
+        key = group, frozenset(topics)
+        before = self._reading.get(key)
+        if before is None or before.done():
+            self._reading[key] = reading = self._threads.submit(self._read, group, topics)
+            done, _ = await asyncio.wait({asyncio.wrap_future(reading)}, timeout=self._answer_s)
+            if done:
+                del self._reading[key]
+                return done.pop().result()
+        log.warning("offsets are late", extra={"group": group})
+        return {(topic, WHOLE_TOPIC): UNKNOWN for topic in topics}
 
     async def close(self) -> None:
         """Disconnect."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._disconnect)
+
+    def _connected(self) -> kafka.KafkaAdminClient:
+        import kafka
+
+        with self._connecting:
+            if self._admin is None:
+                self._admin = kafka.KafkaAdminClient(**self._connection)
+            return self._admin
 
     def _read(self, group: str, topics: Collection[str]) -> Partitions:
         import kafka
 
         try:
-            if self._admin is None:
-                self._admin = kafka.KafkaAdminClient(**self._connection)
-            described = {each["name"]: each for each in self._admin.describe_topics(list(topics))}
-        except (kafka.errors.KafkaError, OSError, ValueError) as exc:
-            log.warning("topics not read", extra={"error": type(exc).__name__})
+            admin = self._connected()
+            described = {each["name"]: each for each in admin.describe_topics(list(topics))}
+        except (kafka.errors.KafkaError, OSError, ValueError, RuntimeError) as exc:
+            log.warning("topics not read", extra={"group": group, "error": type(exc).__name__})
+            if not isinstance(exc, kafka.errors.KafkaError):  # its own thread has ended, which it never begins anew
+                self._disconnect()
             return {(topic, WHOLE_TOPIC): UNKNOWN for topic in topics}
         found: Partitions = {}
         for topic in topics:
             try:
-                found |= self._of_topic(self._admin, group, topic, described.get(topic))
-            except kafka.errors.KafkaError as exc:
+                found |= self._of_topic(admin, group, topic, described.get(topic))
+            except (kafka.errors.KafkaError, RuntimeError) as exc:
                 log.warning("topic not read", extra={"topic": topic, "error": type(exc).__name__})
                 found[topic, WHOLE_TOPIC] = UNKNOWN
         return found
@@ -80,9 +117,10 @@ class Offsets:
         }
 
     def _disconnect(self) -> None:
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+        with self._connecting:
+            admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
 
 
 def _offset(committed: typing.Any) -> int | None:

@@ -1,0 +1,64 @@
+"""Who reports: the service account and the pod that a token was made for, as the API server says (TokenReview)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from aftercall.operator import kube
+
+_KNOWN_S = 60.0
+"""For how long an answer holds: a consumer reports every few seconds, and pods do not change their accounts."""
+_UNKNOWN_S = 10.0
+_MOST = 10_000
+_PREFIX = "system:serviceaccount:"
+_POD = "authentication.kubernetes.io/pod-name"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a service account of the operator's namespace, and the pod that its token is bound to."""
+
+    account: str
+    pod: str | None
+
+
+class Accounts:
+    """Tells callers by their tokens. Answers are kept by the token's hash, for a minute at most."""
+
+    def __init__(self, client: kube.Kubernetes, *, audience: str, now: Callable[[], float]) -> None:
+        self._client = client
+        self._audience = audience
+        self._now = now
+        self._known: dict[bytes, tuple[Caller | None, float]] = {}
+
+    async def tell(self, token: str) -> Caller | None:
+        """Return whose token it is; None: it is no good, or not made for us. Raise failures of `failures`."""
+        key = hashlib.sha256(token.encode()).digest()
+        now_s = self._now()
+        known = self._known.get(key)
+        if known is not None and now_s < known[1]:
+            return known[0]
+        asked = {"spec": {"token": token, "audiences": [self._audience]}}
+        found = self._caller((await self._client.create(kube.TOKEN_REVIEWS, asked)).get("status", {}))
+        self._known[key] = found, now_s + (_UNKNOWN_S if found is None else _KNOWN_S)
+        if len(self._known) > _MOST:
+            self._known = {each: kept for each, kept in self._known.items() if now_s < kept[1]}
+        if len(self._known) > _MOST:  # somebody tries many tokens: the oldest answer goes
+            del self._known[next(iter(self._known))]
+        return found
+
+    def _caller(self, status: dict[str, Any]) -> Caller | None:
+        # A server that knows no audiences leaves them out, and then a token of any audience would do.
+        if not status.get("authenticated") or self._audience not in status.get("audiences", ()):
+            return None
+        user = status.get("user", {})
+        name = str(user.get("username", ""))
+        if not name.startswith(_PREFIX):
+            return None
+        namespace, _, account = name.removeprefix(_PREFIX).partition(":")
+        if namespace != self._client.namespace:
+            return None
+        return Caller(account, next(iter(user.get("extra", {}).get(_POD, ())), None))
