@@ -138,6 +138,16 @@ def shown(name: str, plan: comparison.Plan) -> str:
             return ""
 
 
+def beside(ours: list[Score], other: list[Score]) -> str:
+    """Say what share of another's late calls and GPU-hours ours has."""
+    said = []
+    for without, what in ((None, "all"), (traces.Kind.FLOOD, "without the flood")):
+        one, two = total(ours, without=without), total(other, without=without)
+        late = f"{one.late / two.late:.0%}" if two.late else f"{one.late} against none"
+        said.append(f"{what}: late {late}, GPU-hours {one.gpu_hours / two.gpu_hours:.0%}")
+    return "; ".join(said)
+
+
 def compare(plot: pathlib.Path | None) -> None:
     """Tune, compare, and print."""
     began = time.perf_counter()
@@ -166,6 +176,8 @@ def compare(plot: pathlib.Path | None) -> None:
             for kind in traces.Kind:
                 of = total(each for each in scores if each.kind == kind)
                 print(f"    {kind:<12} late {of.late:>6}  GPU-hours {of.gpu_hours:7.0f}  changes {of.changes:>6}")
+        for name, plan in pairs[1:]:
+            print(f"  aftercall beside {name}: {beside(found[pairs[0]], found[name, plan])}")
     if plot is not None:
         draw({name: [total(each) for each in scores] for name, scores in by_name.items()}, plot)
     print(f"\n{time.perf_counter() - began:.0f} s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import html
 from collections.abc import Mapping
+from typing import Any
 
 from aftercall.cli import page
 from aftercall.operator.simulator import cluster, comparison, results, traces
@@ -115,7 +116,7 @@ def _plots(
         )
     axes.set_xlabel("hours")
     axes.set_ylabel("replicas that work")
-    axes.legend()
+    _legend_above(axes)
     plots.append(page.svg(figure))
     figure, axes = pyplot.subplots(figsize=(9, 3.5))
     for result, run in found.values():
@@ -126,6 +127,10 @@ def _plots(
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds from event to transcript")
     axes.set_ylabel("% of calls")
-    axes.legend()
+    _legend_above(axes)
     plots.append(page.svg(figure))
     return plots
+
+
+def _legend_above(axes: Any) -> None:
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=5, frameon=False)

@@ -49,12 +49,17 @@ class _Found:
         return self.waiting_audio_s + _LEFT * self.running_audio_s
 
 
+_NOTHING = _Found()
+_LANES: tuple[reports.Lane, ...] = typing.get_args(reports.Lane)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heard:
-    """A consumer's last report, and when it came (monotonic seconds)."""
+    """A consumer's last report, and when it came (monotonic seconds); and what it had served when it last said so."""
 
     report: reports.ConsumerReport
     at_s: float
+    counted: Mapping[Line, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,15 +73,17 @@ class Ledger:
 def hear(known: Ledger, report: reports.ConsumerReport, *, now_s: float) -> Ledger:
     """Return what is known after a report. A process that has begun anew counts from zero."""
     before = known.heard.get(report.consumer)
-    counted: dict[Line, float] = {}
+    counted: Mapping[Line, float] = {}
     if before is not None and before.report.instance == report.instance:
-        counted = {_line(each): each.served_audio_s for each in before.report.tenants}
+        counted = before.counted
     served = dict(known.served)
     if before is not None:  # what an unknown consumer has served was served before this operator began
         for each in report.tenants:
             more = each.served_audio_s - counted.get(_line(each), 0.0)
             served[_line(each)] = served.get(_line(each), 0.0) + max(0.0, more)
-    return Ledger({**known.heard, report.consumer: Heard(report, now_s)}, served)
+    # A tenant that has nothing may be left out of a report: what it was served is not served again when it is back.
+    counted = {**counted, **{_line(each): each.served_audio_s for each in report.tenants}}
+    return Ledger({**known.heard, report.consumer: Heard(report, now_s, counted)}, served)
 
 
 def forget(known: Ledger, consumer: str) -> Ledger:
@@ -107,7 +114,10 @@ def loads(
     for each in known.heard.values():
         is_whole = is_whole and now_s - each.at_s < stale_s
         for load in each.report.tenants:
-            one = found.setdefault(_line(load), _Found())
+            line = load.tenant, load.lane
+            one = found.get(line)
+            if one is None:
+                one = found[line] = _Found()
             one.waiting_audio_s += load.waiting_audio_s
             one.waiting += load.waiting
             one.running_audio_s += load.running_audio_s
@@ -116,7 +126,8 @@ def loads(
     for more in spread:
         for line, audio_s in more.items():
             found.setdefault(line, _Found()).waiting_audio_s += audio_s
-    return {tenant: _load(tenant, known, found, terms) for tenant, _ in found}, is_whole
+    tenants = dict.fromkeys(tenant for tenant, _ in found)
+    return {tenant: _load(tenant, known, found, terms) for tenant in tenants}, is_whole
 
 
 def _line(load: reports.TenantLoad) -> Line:
@@ -139,8 +150,8 @@ def _spread(
 def _load(tenant: str, known: Ledger, found: Mapping[Line, _Found], terms: Terms) -> demand.Load:
     arrived = waiting = 0.0
     later = []
-    for lane in typing.get_args(reports.Lane):
-        one = found.get((tenant, lane), _Found())
+    for lane in _LANES:
+        one = found.get((tenant, lane), _NOTHING)
         if lane not in terms.later_s:
             # What was served stays in it where nothing is left: a total must not fall and rise again.
             arrived += known.served.get((tenant, lane), 0.0) + one.waiting_audio_s + one.running_audio_s

@@ -193,7 +193,10 @@ def _with_positions(seen: Reading, now_s: float) -> dict[tuple[str, int], unread
             for one in each.report.positions:
                 place = one.topic, one.partition
                 positions[place] = max(one.position, positions.get(place, 0))
-    return {place: dataclasses.replace(each, position=positions.get(place)) for place, each in seen.partitions.items()}
+    return {
+        place: unread.Partition(each.begin, each.end, each.committed, positions.get(place))
+        for place, each in seen.partitions.items()
+    }
 
 
 def _sample(

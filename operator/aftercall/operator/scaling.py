@@ -162,9 +162,11 @@ def decide(
         if replicas > bounded:
             reason = Reason.STABILIZING if wanted.is_whole else Reason.UNKNOWN_BACKLOG
     elif bounded > fleet.asked:
-        # A look that is taken again, since its write was refused, is no second step.
-        step = policy.max_step if state.raised_at_s != now_s else 0
-        stepped = bounded if step is None else max(fleet.asked + step, policy.min_replicas)
+        stepped = bounded
+        if policy.max_step is not None:
+            # A look that is taken again, since its write was refused, is no second step.
+            step = policy.max_step if state.raised_at_s != now_s else 0
+            stepped = max(fleet.asked + step, policy.min_replicas)
         if fleet.is_held_back and fleet.asked > 0:
             replicas, reason = max(fleet.asked, policy.min_replicas), Reason.CONSUMERS_FIRST
         elif bounded > stepped:

@@ -39,20 +39,25 @@ class Unread:
 
 def of_partition(seen: Partition) -> int | None:
     """Return what is unread of one partition; None when it cannot be said."""
+    if seen.position is None:
+        return _beyond(seen, seen.committed)
+    # A report may be newer than the reading of the end.
+    return _beyond(seen, seen.position if seen.end is None else min(seen.position, seen.end))
+
+
+def _beyond(seen: Partition, since: int | None) -> int | None:
     if seen.begin is None or seen.end is None or seen.begin > seen.end:
         return None
-    since = seen.position if seen.position is not None else seen.committed
     if since is None:
         return seen.end - seen.begin
     if since > seen.end:
-        # Behind a topic that was made anew, or a reading older than the report.
-        return None if seen.position is None else 0
+        return None  # committed to a topic of that name that is gone
     return seen.end - max(since, seen.begin)
 
 
 def unfinished(partitions: Iterable[Partition]) -> int:
     """Return how many partitions hold what is not committed, or may: more consumers than those have nothing to do."""
-    found = [of_partition(dataclasses.replace(each, position=None)) for each in partitions]
+    found = [_beyond(each, each.committed) for each in partitions]
     return sum(each is None or each > 0 for each in found)
 
 

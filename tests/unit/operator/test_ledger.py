@@ -157,3 +157,15 @@ def test_a_total_does_not_fall_where_a_line_is_told_of_no_more() -> None:
     later = ledger.hear(first, report("x", load("a", 7, lane="bulk")), now_s=2)
 
     assert [40.0, 40.0] == [by_lane(each, {})["a"].arrived_audio_s for each in (first, later)]
+
+
+def test_a_tenant_that_is_left_out_and_told_of_again_is_not_served_twice() -> None:
+    """Consumers may tell only of tenants that have something."""
+    known = told(
+        (0, report("x", load("a", served=500))),
+        (5, report("x", load("a", served=560))),
+        (9, report("x")),
+        (12, report("x", load("a", served=565))),
+    )
+
+    assert {("a", "live"): 65.0} == known.served

@@ -74,6 +74,16 @@ def test_decisions(
     assert (replicas, reason) == (decision.replicas, decision.reason)
 
 
+def test_what_somebody_took_away_is_asked_for_again_in_the_same_look() -> None:
+    """A step is one a look; without steps a look may be taken again at once."""
+    for max_step, again in ((None, 20), (3, 4)):
+        policy = dataclasses.replace(POLICY, max_step=max_step)
+        _, state = scaling.decide(wanted(9000), FLEET, scaling.State(), policy, now_s=1000.0)
+        decision, _ = scaling.decide(wanted(9000), FLEET, state, policy, now_s=1000.0)
+
+        assert again == decision.replicas
+
+
 def test_one_goes_once_nine_tenths_of_the_others_would_do() -> None:
     """Four of 80 do 320: one that is asked for at 321 stays until 290, and what swings about 320 moves nothing."""
     state, fleet, seen = scaling.State(), FLEET, []
