@@ -124,6 +124,10 @@ def test_a_runbook_has_the_parts_that_one_needs_at_night(alert: groups.Alert) ->
     for part in re.split(r"^## .*$", text, flags=re.MULTILINE)[1:]:
         assert len(part.strip()) > 20
     assert "```" in text
+    for block in re.findall(r"^```promql\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            assert names(line)
+            assert set() == names(line) - known()
 
 
 def test_alerts_say_who_hears_and_where_to_read_on() -> None:
