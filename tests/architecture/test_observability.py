@@ -18,21 +18,8 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 FILES = ROOT / "charts" / "aftercall" / "files"
 SECTIONS = ["What it means", "What users notice", "How to look", "What to do", "When it is over"]
 WORDS = {
-    *(
-        "abs",
-        "and",
-        "avg",
-        "avg_over_time",
-        "bool",
-        "by",
-        "changes",
-        "count",
-        "group_left",
-        "histogram_quantile",
-        "inf",
-    ),
-    *("increase", "label_replace", "label_values", "le", "max", "min", "on", "or", "rate", "round", "sum"),
-    *("sum_over_time", "time", "unless", "vector", "without"),
+    *("and", "avg", "avg_over_time", "by", "changes", "count", "group_left", "histogram_quantile", "increase"),
+    *("label_replace", "max", "min", "on", "or", "rate", "sum", "sum_over_time", "time", "topk", "unless"),
 }
 """What PromQL itself says in our expressions."""
 
