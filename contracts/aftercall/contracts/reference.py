@@ -75,7 +75,8 @@ def metrics_reference() -> str:
     """Return docs/metrics.md."""
     text = (
         "# Metrics\n\nGenerated from `contracts/aftercall/contracts/metrics.py` by `make schemas`; do not edit.\n"
-        "The service shows them at `/metrics`, in the Prometheus text format.\n\n| metric | type | labels | meaning |\n"
+        "They are at `/metrics`, in the Prometheus text format, or as OpenMetrics with exemplars for whoever accepts it.\n\n"
+        "| metric | type | labels | meaning |\n"
         "|---|---|---|---|\n"
     )
     for metric in metrics.ALL:
