@@ -75,8 +75,8 @@ def metrics_reference() -> str:
     """Return docs/metrics.md."""
     text = (
         "# Metrics\n\nGenerated from `contracts/aftercall/contracts/metrics.py` by `make schemas`; do not edit.\n"
-        "They are at `/metrics`, in the Prometheus text format, or as OpenMetrics with exemplars where that is asked for."
-        "\n\n"
+        "They are shown at `/metrics`, in the Prometheus text format, or as OpenMetrics with exemplars "
+        "where that is asked for.\n\n"
         "| metric | type | labels | meaning |\n"
         "|---|---|---|---|\n"
     )
