@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import httpx2
 import pytest
 import watched
 import yaml
@@ -103,15 +104,18 @@ def of_rules() -> Iterator[Wanted]:
                 yield Wanted(place, f"{name}{matchers}", any_value=True)
 
 
-def missing(server: prometheus.Prometheus, wanted: Wanted) -> str | None:
+def missing(client: httpx2.Client, wanted: Wanted) -> str | None:
     """Return what an expression lacks; None where it has data, and all labels are there."""
-    found = server.query(wanted.expr)
+    answer = client.get("/api/v1/query", params={"query": wanted.expr}).json()
+    if answer["status"] != "success":
+        return str(answer["error"])
+    found = answer["data"]["result"]
     if not found:
         return "finds nothing"
-    if not wanted.any_value and not any(math.isfinite(value) for value in found.values()):
+    if not wanted.any_value and not any(math.isfinite(float(each["value"][1])) for each in found):
         return "has no number"
     # A GPU that is not cut has no profile: it is enough that some series has each.
-    there = {name for labels in found for name, value in labels if value}
+    there = {name for each in found for name, value in each["metric"].items() if value}
     lacking = wanted.labels - there
     return f"lacks {', '.join(sorted(lacking))}" if lacking else None
 
@@ -120,14 +124,15 @@ def wait_for(server: prometheus.Prometheus, every: list[Wanted], check: Callable
     """Return once every expression has had data; fail with those that have none."""
     deadline = time.monotonic() + WITHIN_S
     left = list(dict.fromkeys(every))
-    while left:
-        check()
-        told = {one: missing(server, one) for one in left}
-        left = [one for one in left if told[one] is not None]
-        if left and time.monotonic() > deadline:
-            lines = [f"{one.place}\n    {told[one]}: {one.expr}" for one in left]
-            raise AssertionError(f"{len(lines)} of {len(every)} expressions:\n" + "\n".join(lines))
-        time.sleep(1)
+    with httpx2.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+        while left:
+            check()
+            told = {one: missing(client, one) for one in left}
+            left = [one for one in left if told[one] is not None]
+            if left and time.monotonic() > deadline:
+                lines = [f"{one.place}\n    {told[one]}: {one.expr}" for one in left]
+                raise AssertionError(f"{len(lines)} of {len(every)} expressions:\n" + "\n".join(lines))
+            time.sleep(1)
 
 
 @pytest.fixture(scope="module")
