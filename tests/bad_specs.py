@@ -139,6 +139,8 @@ BAD_POOLS: list[tuple[Spec, str]] = [
     ({"backend.rayServe": {"service": "x"}}, "kind RayServe has rayServe"),
     ({"backend": {"kind": "RayServe"}}, "kind RayServe has rayServe"),
     ({"backend": {"kind": "RayServe", "rayServe": {"service": "x", "port": 0}}}, "backend.rayServe.port"),
+    ({"backend": {"kind": "RayServe", "rayServe": {"service": "x", "application": "../a"}}}, "rayServe.application"),
+    ({"backend": {"kind": "RayServe", "rayServe": {"service": "x", "deployment": "a/b"}}}, "rayServe.deployment"),
     ({"backend": {"kind": "Deployment", "deployment": {"name": "Calls_Speech"}}}, "backend.deployment.name"),
     ({"backend": {"kind": "External"}}, "external backend"),
     ({"scaling": None}, "scaling says how many"),

@@ -40,6 +40,11 @@ class Tenants:
         """Return how many have a policy of their own."""
         return len(self._policies)
 
+    @property
+    def listed(self) -> list[contract.TenantPolicy]:
+        """Every policy that there is."""
+        return list(self._policies.values())
+
     def policy(self, name: str) -> contract.TenantPolicy:
         """Return a tenant's policy."""
         return self._policies.get(name) or contract.TenantPolicy(name=name)

@@ -14,6 +14,8 @@ from pydantic import alias_generators
 
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """The name of an object in the pool's namespace."""
+ServeName = Annotated[str, pydantic.Field(min_length=1, max_length=253, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+"""What Ray Serve calls something, as a part of an address."""
 Whole = pydantic.StrictInt
 """A number that an API server takes for whole: neither text nor true."""
 TopicName = Annotated[str, pydantic.Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
@@ -78,9 +80,9 @@ class RayServeTarget(Spec):
     """Service of the Ray dashboard in the pool's namespace."""
     port: Annotated[Whole, pydantic.Field(ge=1, le=65_535)] = 8265
     """Port of the Ray dashboard."""
-    application: Annotated[str, pydantic.Field(min_length=1, max_length=253)] = "aftercall"
+    application: ServeName = "aftercall"
     """Ray Serve application."""
-    deployment: Annotated[str, pydantic.Field(min_length=1, max_length=253)] = "speech"
+    deployment: ServeName = "speech"
     """Its deployment that is scaled."""
 
 

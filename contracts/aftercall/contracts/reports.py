@@ -66,21 +66,29 @@ class WorkReport(pydantic.BaseModel):
 
 Audio = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 """Audio-seconds."""
+Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 
 
 Lanes = Annotated[tuple[Audio, ...], pydantic.Field(max_length=8)]
 """Audio-seconds by lane, the liveliest first; a lane that is left out has none."""
 
 
+Lane = Literal["live", "bulk"]
+"""What a recording came on; what was put aside keeps the lane of the topic that it came on first."""
+
+
 class TenantLoad(pydantic.BaseModel):
-    """How much of a tenant's work one consumer has, and had."""
+    """How much of a tenant's work on one lane a consumer has, and had: each pair of tenant and lane at most once."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
     tenant: Annotated[str, pydantic.Field(min_length=1, max_length=200)]
+    lane: Lane = "live"
     waiting: Annotated[int, pydantic.Field(ge=0)] = 0
     """Recordings that wait."""
     waiting_audio_s: Audio = 0.0
+    oldest_waiting_s: Seconds | None = None
+    """Seconds since the oldest of those was announced; None: not told, or none waits."""
     running_audio_s: Audio = 0.0
     served_audio_s: Audio = 0.0
     """Of work that ended since the process began, whatever its outcome."""
