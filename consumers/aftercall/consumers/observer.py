@@ -58,7 +58,8 @@ class PrometheusObserver:
         import prometheus_client
         from prometheus_client.openmetrics import exposition as openmetrics
 
-        self._render, self._render_open = prometheus_client.generate_latest, openmetrics.generate_latest
+        self._render = prometheus_client.generate_latest
+        self._render_open: typing.Callable[[typing.Any], bytes] = openmetrics.generate_latest
         self.registry = prometheus_client.CollectorRegistry()
         self._series: dict[str, typing.Any] = {}
         self._tenants: set[str] = set()

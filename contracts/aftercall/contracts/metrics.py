@@ -63,7 +63,20 @@ REPEATS = Metric(
     "Deliveries of work that had its outcome already; they cost a look.",
 )
 RETRIES = Metric(
-    "aftercall_consumer_retries_total", Kind.COUNTER, "Attempts that ended without an outcome, by reason.", ("reason",)
+    "aftercall_consumer_retries_total",
+    Kind.COUNTER,
+    "Attempts that ended without an outcome, by reason.",
+    ("reason",),
+    shown=_each(
+        "reason",
+        "backend_unavailable",
+        "broker_unavailable",
+        "claimed",
+        "decoder_died",
+        "decoder_timeout",
+        "internal_error",
+        "store_unavailable",
+    ),
 )
 CONFLICTS = Metric(
     "aftercall_consumer_conflicts_total",
@@ -75,12 +88,14 @@ SHADOW_RECORDINGS = Metric(
     Kind.COUNTER,
     "Recordings of the share that a second backend is tried on: compared, failed, or left out since it was busy.",
     ("result",),
+    shown=_each("result", "compared", "failed", "left_out"),
 )
 SHADOW_WORDS = Metric(
     "aftercall_consumer_shadow_words_total",
     Kind.COUNTER,
     "Words that were compared with a second backend's, and those of them that differ.",
     ("kind",),
+    shown=_each("kind", "compared", "differing"),
 )
 STAGE_SECONDS = Metric(
     "aftercall_consumer_stage_seconds",
@@ -142,6 +157,7 @@ PARKED = Metric(
     Kind.COUNTER,
     "Records put aside on the deferred topic (over_share) or on the parked one, by reason.",
     ("why",),
+    shown=_each("why", "newer_schema", "other_model", "over_share", "unknown_tenant", "unknown_topic"),
 )
 THROTTLED = Metric(
     "aftercall_intake_throttled", Kind.GAUGE, "1 while a tenant's work waits for the tenant's own limit.", ("tenant",)
@@ -180,7 +196,11 @@ SPEECH_DOWN = Metric(
     "1 while the speech backend is taken for down: windows wait, and one at a time tries whether it is back.",
 )
 WINDOWS_RETRIED = Metric(
-    "aftercall_serve_windows_retried_total", Kind.COUNTER, "Windows decoded again at a higher temperature.", ("flag",)
+    "aftercall_serve_windows_retried_total",
+    Kind.COUNTER,
+    "Windows decoded again at a higher temperature.",
+    ("flag",),
+    shown=_each("flag", "low_confidence", "repetition"),
 )
 WEBHOOKS = Metric(
     "aftercall_relay_webhooks_total",

@@ -75,7 +75,9 @@ def metrics_reference() -> str:
     """Return docs/metrics.md."""
     text = (
         "# Metrics\n\nGenerated from `contracts/aftercall/contracts/metrics.py` by `make schemas`; do not edit.\n"
-        "The service shows them at `/metrics`, in the Prometheus text format.\n\n| metric | type | labels | meaning |\n"
+        "They are shown at `/metrics`, in the Prometheus text format, or as OpenMetrics with exemplars "
+        "where that is asked for.\n\n"
+        "| metric | type | labels | meaning |\n"
         "|---|---|---|---|\n"
     )
     for metric in metrics.ALL:

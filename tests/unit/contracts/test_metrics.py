@@ -7,7 +7,9 @@ import re
 import pytest
 
 from aftercall.consumers import observer
-from aftercall.contracts import metrics
+from aftercall.consumers.intake import entrance
+from aftercall.consumers.publish import webhook
+from aftercall.contracts import metrics, outcomes, transcript
 
 UNBOUNDED = {"call_id", "recording_id", "transcription_id", "version", "path", "message"}
 
@@ -61,3 +63,22 @@ def test_series_of_what_is_gone_are_dropped() -> None:
     told = observe.exposition().decode()
     assert 'pool="gone"' not in told
     assert 'aftercall_operator_backlog_audio_seconds{pool="kept"} 1.0' in told
+
+
+def test_what_is_shown_from_the_start_can_happen() -> None:
+    """Outcomes, reasons, flags and verdicts are those that the code has words for."""
+    known = {
+        "outcome": set(outcomes.Kind),
+        "flag": set(transcript.Flag),
+        "verdict": {*webhook.Verdict, "deferred"},
+        "why": {
+            *(entrance.OVER_SHARE, entrance.NEWER_SCHEMA, entrance.OTHER_MODEL),
+            *(entrance.UNKNOWN_TENANT, entrance.UNKNOWN_TOPIC),
+        },
+        "reason": set(outcomes.Reason),
+    }
+    for metric in metrics.ALL:
+        for labels in metric.shown:
+            assert labels.keys() <= set(metric.labels), metric.name
+            for name, value in labels.items():
+                assert value in known.get(name, {value}), (metric.name, value)
