@@ -184,9 +184,9 @@ class MemoryService:
         if self.full:
             raise errors.TransientError("the disk is full", reason=outcomes.Reason.DISK_FULL)
 
-    async def exposition(self) -> bytes:
+    async def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return one metric."""
-        return b"up 1\n"
+        return b"# TYPE up gauge\nup 1\n# EOF\n" if openmetrics else b"up 1\n"
 
     def complete(self, transcription_id: str, made: transcript.Transcript | None) -> None:
         """Let work have ended with a transcript."""

@@ -6,9 +6,21 @@ import datetime
 
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.publish import topic
-from aftercall.contracts import events, identity, transcript, windows
+from aftercall.contracts import events, identity, outcomes, transcript, windows
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+
+REJECTED = outcomes.Outcome(
+    kind=outcomes.Kind.REJECTED,
+    reason=outcomes.Reason.EMPTY_FILE,
+    tenant="acme",
+    call_id="c",
+    recording_id="c",
+    version="v1",
+    generation=1,
+    transcription_id="t",
+    decided_at=NOW,
+)
 
 
 def event(call_id: str = "c1", tenant: str = "acme", **changes: object) -> events.RecordingReady:

@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from peers import broker, diarization, kubernetes, kwok, s3, tritonserver
+from peers import broker, diarization, helm, kubeconform, kubernetes, kubescore, kwok, prometheus, s3, tritonserver
 
 
 def main() -> None:
@@ -20,6 +20,11 @@ def main() -> None:
         "diarization": diarization.build,
         "kubernetes": kubernetes.build,
         "kwok": kwok.build,
+        "helm3": lambda: helm.build(3),
+        "helm4": lambda: helm.build(4),
+        "kubeconform": kubeconform.build,
+        "kubescore": kubescore.build,
+        "prometheus": lambda: prometheus.program("prometheus"),
     }
     for name, build in peers.items():
         started = time.monotonic()

@@ -30,6 +30,7 @@ def main(port: int, cpus: int) -> None:
         object_store_memory=128 * 2**20,
         _node_ip_address="127.0.0.1",
         log_to_driver=False,
+        _metrics_export_port=int(os.environ["RAY_METRICS_PORT"]) if "RAY_METRICS_PORT" in os.environ else None,
         runtime_env={"worker_process_setup_hook": _find_packages},
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 60})

@@ -80,7 +80,7 @@ def test_a_limited_tenant_waits_and_the_others_do_not() -> None:
     assert first is not None
     assert ("p", None) == (first.item, second)
     assert (["limited"], 10.0) == (
-        [name for name, one in found.standings().items() if one.is_throttled],
+        [name for name, one in found.standings(now_s=0.0).items() if one.is_throttled],
         found.next_change_s(),
     )
     later = found.take(now_s=10.0)
@@ -142,7 +142,7 @@ def test_standings_add_up(script: list[tuple[str, str, float]]) -> None:
                 waiting[turn.tenant] -= turn.estimate_s
         elif open_:
             found.end(open_.pop(0), actual_s=value)
-    for tenant, standing in found.standings().items():
+    for tenant, standing in found.standings(now_s=now_s).items():
         running_s = sum(turn.estimate_s for turn in open_ if turn.tenant == tenant)
         assert abs(standing.waiting_s - waiting[tenant]) < 1e-6
         assert abs(standing.running_s - running_s) < 1e-6

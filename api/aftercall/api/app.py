@@ -5,14 +5,26 @@ from __future__ import annotations
 import fastapi
 from starlette.responses import HTMLResponse
 
-from aftercall.api import access, audio, desk, frame, keys, pages, problems, recordings, service, transcriptions
+from aftercall.api import (
+    access,
+    audio,
+    desk,
+    exposition,
+    frame,
+    keys,
+    pages,
+    problems,
+    recordings,
+    service,
+    transcriptions,
+)
 from aftercall.contracts import errors, events
 
 _DESCRIPTION = """Recorded calls in, one trustworthy transcript per call out.
 
 With API keys configured, every request under `/v1` carries one: `Authorization: Bearer …` or `X-API-Key`. A key is one
 tenant's; other tenants' ids answer 404. Every failure is a problem detail (RFC 9457) with one sentence in `detail`."""
-_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_TEXT = {"schema": {"type": "string"}}
 
 
 def build_app(found: service.Service) -> fastapi.FastAPI:
@@ -73,15 +85,20 @@ def _operation(found: service.Service) -> fastapi.APIRouter:
         "/metrics",
         response_class=fastapi.Response,
         responses={
-            200: {"description": "Prometheus text format", "content": {_EXPOSITION: {"schema": {"type": "string"}}}},
+            200: {
+                "description": "Prometheus text format, or OpenMetrics where that is accepted",
+                "content": {exposition.TEXT: _TEXT, exposition.OPENMETRICS: _TEXT},
+            },
             **problems.responses(403, 503),
         },
     )
     async def metrics(request: fastapi.Request) -> fastapi.Response:
-        """Return metrics in the Prometheus text format, to this machine only: they name every tenant."""
+        """Return metrics in the Prometheus text format, or as OpenMetrics, to this machine only: they name tenants."""
         peer = request.client.host if request.client is not None else None
         if not (keys.is_loopback(peer) and keys.is_local(request.headers)):
             raise problems.ProblemError(403, "metrics are served only to this machine itself")
-        return fastapi.Response(await found.exposition(), media_type=_EXPOSITION)
+        is_open = exposition.is_openmetrics(request.headers.get("accept"))
+        told = await found.exposition(openmetrics=is_open)
+        return fastapi.Response(told, media_type=exposition.media_type(openmetrics=is_open))
 
     return router

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import fastapi
 from starlette.responses import PlainTextResponse
 
-_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+from aftercall.api import exposition as formats
 
 
 def build_probes(
     *,
     why_not_ready: Callable[[], str | None],
-    exposition: Callable[[], bytes],
+    exposition: formats.Exposition,
     why_not_healthy: Callable[[], str | None] = lambda: None,
 ) -> fastapi.FastAPI:
     """Build `/healthz`, `/readyz` and `/metrics`; `why_not_ready` and `why_not_healthy` say None when all is well."""
@@ -30,7 +31,8 @@ def build_probes(
         return PlainTextResponse("ready\n" if why is None else f"not ready: {why}\n", 200 if why is None else 503)
 
     @app.get("/metrics")
-    async def metrics() -> fastapi.Response:
-        return fastapi.Response(exposition(), media_type=_EXPOSITION)
+    async def metrics(accept: Annotated[str | None, fastapi.Header()] = None) -> fastapi.Response:
+        is_open = formats.is_openmetrics(accept)
+        return fastapi.Response(exposition(openmetrics=is_open), media_type=formats.media_type(openmetrics=is_open))
 
     return app

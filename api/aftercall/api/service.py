@@ -79,6 +79,6 @@ class Service(Protocol):
         """Write to every store that work needs; raise `errors.TransientError` for one that cannot be written."""
         ...
 
-    async def exposition(self) -> bytes:
-        """Return the metrics in the Prometheus text format."""
+    async def exposition(self, *, openmetrics: bool = False) -> bytes:
+        """Return the metrics in the Prometheus text format, or as OpenMetrics."""
         ...

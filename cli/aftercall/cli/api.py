@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import typer
 
-from aftercall.api import deployed, desk, ingest, server
+from aftercall.api import deployed, desk, ingest, problems, server
 from aftercall.cli import clock, configuration, deployment, telemetry
 from aftercall.cli import stopping as signals
-from aftercall.consumers import observer, tenants, topics, tracking
+from aftercall.consumers import topics, tracking
 from aftercall.consumers.intake import uploads
 from aftercall.consumers.publish import kafka, outcome
-from aftercall.contracts import errors, events, sections, settings
+from aftercall.contracts import errors, events, identity, sections, settings
 
 
 def api(settings_file: configuration.SettingsFile = None) -> None:
@@ -35,15 +35,15 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
     """Serve until told to stop."""
     stopping = signals.on_signals()
     await topics.check(configured, topics.needed(configured, topics.User.API))
-    policies = tenants.Tenants(configured, observer.Unobserved())
+    policies = ours.tenants
     tracker = tracking.Tracker(
         ours.store, ours.browser, topics=ours.kafka.work_topics, group=ours.kafka.group, templates=ours.templates
     )
     async with ours.producing() as producer:
-        topic = kafka.KafkaTopic(producer, configured.kafka.topics[0].name)
 
         def publishing(source: str) -> Callable[[events.RecordingReady], Awaitable[None]]:
             async def publish(data: events.RecordingReady) -> None:
+                topic = kafka.KafkaTopic(producer, _topic_for(ours, data.tenant))
                 await topic.append(events.recording_ready(data, source=source, now=clock.utc_now()))
 
             return publish
@@ -57,7 +57,7 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
             published,
             ours.store.presign,
             callbacks,
-            _desk(configured, published, publishing("aftercall/audio")),
+            _desk(configured, ours, published, publishing("aftercall/audio")),
         )
         serving = sections.Telemetry(host=configured.api.host, port=configured.api.port)
         async with server.alongside(serving, app):
@@ -65,16 +65,35 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
             await policies.watch(stopping)
 
 
-def _desk(configured: settings.Settings, published: outcome.Reader, publish: desk.Publish) -> desk.Desk | None:
+def _topic_for(ours: deployment.Deployment, tenant: str) -> str:
+    try:
+        return ours.topic_for(tenant)
+    except errors.ConfigurationError as exc:
+        raise problems.ProblemError(403, "this tenant's recordings may be announced on no topic") from exc
+
+
+def _desk(
+    configured: settings.Settings, ours: deployment.Deployment, published: outcome.Reader, publish: desk.Publish
+) -> desk.Desk | None:
     """Return where OpenAI's clients hand in recordings; None where no bucket is set aside for them."""
     bucket = configured.api.uploads_bucket
     if bucket is None:
         return None
+    kept = uploads.BucketUploads(configured.store, bucket)
+    binding = next(one for one in configured.store.recording_buckets if one.name == bucket)
+
+    async def store(recording: identity.Recording, body: AsyncIterator[bytes]) -> uploads.Upload:
+        # Said before anything is kept: a consumer would refuse it, long after.
+        if not binding.admits(ours.tenants.policy(recording.tenant)):
+            raise problems.ProblemError(403, "this tenant's recordings may not lie where uploads are kept")
+        _topic_for(ours, recording.tenant)
+        return await kept.store(recording, body)
+
     model = configured.speech.model
     names = (*(() if model is None else (model,)), *configured.api.model_names)
     return desk.Desk(
         configured.api,
-        store=uploads.BucketUploads(configured.store, bucket).store,
+        store=store,
         publish=publish,
         published=published,
         listeners=None,

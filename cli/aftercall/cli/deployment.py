@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 
 from aftercall.cli import configuration
-from aftercall.consumers import broker
+from aftercall.consumers import broker, observer, tenants
 from aftercall.consumers.intake import browse, sources
 from aftercall.consumers.publish import kafka, objects
-from aftercall.contracts import settings
+from aftercall.contracts import errors, settings
+from aftercall.contracts import tenants as contract
 
 _NAME = "aftercall-cli"
 
@@ -23,6 +25,7 @@ class Deployment:
             kafka__bootstrap_servers="names no broker",
             store__bucket="names no bucket of transcripts and outcomes",
         )
+        self._configured = configured
         self.kafka = configured.kafka
         self.store = objects.ObjectStore.ours(configured.store)
         self.browser = browse.Browser(broker.client(configured.kafka, name=_NAME))
@@ -30,11 +33,22 @@ class Deployment:
             sources.KeyTemplate.parse(text) for topic in configured.kafka.topics for text in topic.key_templates
         ]
 
-    @property
-    def bulk_topic(self) -> str:
-        """Where work goes that is in no hurry: the first topic of the bulk lane, else the first."""
-        bulk = [topic.name for topic in self.kafka.topics if topic.lane == "bulk"]
-        return (bulk or [topic.name for topic in self.kafka.topics])[0]
+    @functools.cached_property
+    def tenants(self) -> tenants.Tenants:
+        """Policies of tenants; raises `errors.ConfigurationError` where their file cannot be read."""
+        return tenants.Tenants(self._configured, observer.Unobserved())
+
+    def topic_for(self, tenant: str, *, lane: contract.Lane = "live") -> str:
+        """Return where a tenant's work is announced: a topic that it may be named on, of this lane where there is one.
+
+        Raises `errors.ConfigurationError` where there is none at all.
+        """
+        found = self.kafka.topic_for(self.tenants.policy(tenant), lane=lane)
+        if found is None:
+            raise errors.ConfigurationError(
+                f"kafka.topics: tenant {tenant!r} may be named on none of them: bind one, and list it in its policy"
+            )
+        return found
 
     @contextlib.asynccontextmanager
     async def producing(self) -> AsyncIterator[kafka.Producer]:

@@ -148,7 +148,7 @@ async def _next_generation(ours: deployment.Deployment, failed: events.Transcrip
     if isinstance(plan, replaying.Skip):
         return f"left out: {plan.why}"
     async with ours.producing() as producer:
-        await kafka.KafkaTopic(producer, ours.kafka.topics[0].name).append(plan)
+        await kafka.KafkaTopic(producer, ours.topic_for(failed.tenant)).append(plan)
     return "announced its next generation"
 
 

@@ -20,7 +20,7 @@ import typer
 
 from aftercall.cli import configuration
 from aftercall.consumers import broker, observer, tenants, topics
-from aftercall.consumers.publish import clickhouse, objects
+from aftercall.consumers.publish import clickhouse, endpoint, objects
 from aftercall.consumers.recording import decode
 from aftercall.contracts import errors, settings, windows
 from aftercall.serve import backends
@@ -78,10 +78,28 @@ async def check(configured: settings.Settings) -> list[Finding]:
 
 
 async def _tenants(configured: settings.Settings) -> str:
-    if configured.intake.tenants_file is None:
-        return f"anybody is served; {len(configured.tenants)} have a policy of their own"
     known = await asyncio.to_thread(tenants.Tenants, configured, observer.Unobserved())
-    return f"{len(known)} in {configured.intake.tenants_file}; the recordings of others wait until they are, too"
+    homeless = sorted(policy.name for policy in known.listed if configured.kafka.topic_for(policy) is None)
+    beside = f"; no topic here may name {', '.join(homeless[:5])}{' …' * (len(homeless) > 5)}" if homeless else ""
+    if configured.intake.tenants_file is None:
+        return f"anybody is served; {len(known)} have a policy of their own{beside}"
+    return (
+        f"{len(known)} in {configured.intake.tenants_file}; the recordings of others wait until they are, too{beside}"
+    )
+
+
+async def _webhooks(configured: settings.Settings) -> str:
+    known = await asyncio.to_thread(tenants.Tenants, configured, observer.Unobserved())
+    hooks = {policy.name: policy.webhook for policy in known.listed if policy.webhook is not None}
+    problems = []
+    for name, hook in hooks.items():
+        try:
+            await asyncio.to_thread(endpoint.read, hook)
+        except errors.ConfigurationError as exc:
+            problems.append(f"tenant {name}: {exc}")
+    if problems:
+        raise errors.ConfigurationError("; ".join(problems))
+    return f"{len(hooks)} tenants are told, with an address and a secret each"
 
 
 async def _data_folder(folder: pathlib.Path) -> str:
@@ -182,6 +200,8 @@ def _of_a_deployment(configured: settings.Settings) -> dict[str, Callable[[], Aw
         found["clickhouse"] = lambda: _server(configured)
     elif configured.clickhouse.folder is not None:
         found["clickhouse"] = _clickhouse
+    if configured.webhooks.api_url is not None:
+        found["webhooks"] = lambda: _webhooks(configured)
     return found
 
 

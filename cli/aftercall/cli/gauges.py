@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from importlib import metadata
 
-from aftercall.consumers import observer
+from aftercall.consumers import observer, reporting
 from aftercall.consumers.intake import backlog, kafka
 from aftercall.contracts import metrics
 
@@ -18,6 +18,7 @@ class Gauges:
     observe: observer.PrometheusObserver
     backlog: backlog.Backlog
     poller: kafka.Poller
+    reporter: reporting.Reporter | None = None
 
     def __post_init__(self) -> None:
         self.observe.set(metrics.BUILD_INFO, 1, version=metadata.version("aftercall"), part="consumer")
@@ -27,6 +28,8 @@ class Gauges:
         self.observe.set(metrics.WAITING, self.backlog.n_waiting)
         self.observe.set(metrics.WINDOWS_IN_FLIGHT, n_windows)
         self.observe.set(metrics.OLDEST_UNFINISHED, self.poller.oldest_unfinished_age_s())
+        if self.reporter is not None:
+            self.observe.set(metrics.LEASE_LEFT, self.reporter.lease_left_s)
         for topic, n_paused in self.poller.n_paused().items():
             self.observe.set(metrics.PAUSED, n_paused, topic=topic)
         sums: collections.defaultdict[tuple[metrics.Metric, str], float] = collections.defaultdict(float)

@@ -84,6 +84,7 @@ class LocalService:
             max_open_calls=self.settings.intake.max_open_calls,
             wait_for_work=self.intake.wait_for_work,
             observe=self.observe,
+            promise_s=self.settings.intake.promise_s,
         )
         carries = relay.ClickHouseRelay(self.topic, self.publisher, self.clickhouse, self.observe)
         try:
@@ -104,10 +105,10 @@ class LocalService:
         await self.db.run(lambda connection: connection.execute("UPDATE consumed SET position = position"))
         await self.store.put("probe", b"written to see that it can be\n")
 
-    async def exposition(self) -> bytes:
+    async def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the metrics as they are now."""
         self.observe.set(metrics.QUEUE_LENGTH, await self.intake.count_waiting())
-        return self.observe.exposition()
+        return self.observe.exposition(openmetrics=openmetrics)
 
     def _job(self) -> job.Job:
         recognizer = recognition.Recognizer(

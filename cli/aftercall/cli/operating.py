@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 import typing
 
@@ -66,7 +67,7 @@ async def run(configured: settings.Settings) -> None:
             probes_of = probes.build_probes(
                 why_not_ready=operator.why_not_ready,
                 why_not_healthy=operator.why_not_healthy,
-                exposition=lambda: _exposition(operator, observe),
+                exposition=functools.partial(_exposition, operator, observe),
             )
             listening = server.listen(ours.host, ours.port)
             host, port = listening.getsockname()[:2]
@@ -110,6 +111,8 @@ def _authenticate(
     return authenticate
 
 
-def _exposition(operator: running.Operator, observe: observer.PrometheusObserver) -> bytes:
+def _exposition(
+    operator: running.Operator, observe: observer.PrometheusObserver, *, openmetrics: bool = False
+) -> bytes:
     operator.refresh()
-    return observe.exposition()
+    return observe.exposition(openmetrics=openmetrics)

@@ -15,7 +15,19 @@ import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aftercall.cli import clock, gauges, shadowing, speech
-from aftercall.consumers import attempt, broker, egress, job, observer, recognition, saved, tenants, worker
+from aftercall.consumers import (
+    attempt,
+    broker,
+    egress,
+    job,
+    observer,
+    recognition,
+    reporting,
+    saved,
+    tenants,
+    usage,
+    worker,
+)
 from aftercall.consumers.intake import backlog, claimed, delivery, entrance, sources
 from aftercall.consumers.intake import kafka as polling
 from aftercall.consumers.publish import dead, objects, outcome
@@ -29,8 +41,8 @@ if typing.TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LANES = {"live": 0, "bulk": 1}
 _WEB_TIMEOUT_S = 30.0
+_INSTANCE_CHARS = 8
 
 
 Make = Callable[[delivery.Delivery, recognition.Report], Awaitable[transcript.Transcript]]
@@ -51,7 +63,8 @@ class Pod:
         self.settings = configured
         self._make = make
         self.observe = observer.PrometheusObserver()
-        self.backend = backend or speech.backend_of(configured.speech, self.observe)
+        meters = usage.Meters(lambda: self.backlog.is_crowded)
+        self.backend = backend or speech.backend_of(configured.speech, self.observe, heard=meters.heard)
         self._diarizer = backends.build_diarizer(configured.diarization)
         self.store = objects.ObjectStore.ours(configured.store)
         # Different after every start: a claim of this pod's last life is another's.
@@ -76,6 +89,7 @@ class Pod:
             },
             web=self._web,
             credentials_of=self.tenants.credentials,
+            may_lie_in=lambda tenant, bucket: self.tenants.policy(tenant).may_lie_in(bucket),
         )
         kafka = configured.kafka
         door = entrance.Entrance(
@@ -83,7 +97,8 @@ class Pod:
                 topic.name: entrance.Binding(
                     frozenset(topic.tenants) or None,
                     tuple(sources.KeyTemplate.parse(text) for text in topic.key_templates),
-                    _LANES[topic.lane],
+                    entrance.LANES.index(topic.lane),
+                    topic.promise_s,
                 )
                 for topic in kafka.topics
             },
@@ -95,6 +110,7 @@ class Pod:
             bury=dead.DeadLetters(self.producer, kafka.dead_letter_topic).bury,
             put_aside=functools.partial(dead.put_aside, self.producer),
             observe=self.observe,
+            policy_of=self.tenants.policy,
         )
         self.backlog = backlog.Backlog(
             door,
@@ -113,7 +129,21 @@ class Pod:
             name=self.owner,
         )
 
-        self._gauges = gauges.Gauges(self.observe, self.backlog, self.poller)
+        self._reporter, self._to_operator = None, None
+        if configured.reporting.url is not None:
+            self._to_operator = reporting.build_client(configured.reporting)
+            self._reporter = reporting.Reporter(
+                configured.reporting,
+                self._to_operator,
+                name=configured.reporting.name or socket.gethostname(),
+                instance=self.owner[-_INSTANCE_CHARS:],
+                backlog=self.backlog,
+                holder=self.tenants,
+                positions=lambda: self.poller.positions(),
+                works=meters.works,
+                observe=self.observe,
+            )
+        self._gauges = gauges.Gauges(self.observe, self.backlog, self.poller, self._reporter)
         self._recognizer = recognition.Recognizer(
             self.backend,
             self.fetcher,
@@ -123,6 +153,7 @@ class Pod:
             policy_of=self.tenants.policy,
             observe=self.observe,
             diarizer=self._diarizer,
+            meters=meters,
             now=clock.utc_now,
         )
         self._shadowing = shadowing.Shadowing(
@@ -152,14 +183,22 @@ class Pod:
             wait_for_work=self.backlog.wait_for_work,
             observe=self.observe,
             drain_s=self.settings.kafka.drain_s,
+            promise_s=self.settings.intake.promise_s,
         )
         self.poller.start()
-        watching = asyncio.create_task(self.tenants.watch(stopping), name="tenants")
+        watching = [asyncio.create_task(self.tenants.watch(stopping), name="tenants")]
+        if self._reporter is not None:
+            watching.append(asyncio.create_task(self._reporter.run(stopping), name="reports"))
         try:
             await works.run(stopping)
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
             await asyncio.to_thread(self.poller.stop)
+            if self._reporter is not None and self._to_operator is not None:
+                await self._reporter.leave()
+                await self._to_operator.aclose()
             await self.producer.close()
             await self._shadowing.close()
             if self._diarizer is not None:
@@ -168,10 +207,10 @@ class Pod:
             if self._web is not None:
                 await self._web.aclose()
 
-    def exposition(self) -> bytes:
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the metrics as they are now."""
         self._gauges.refresh(n_windows=self._recognizer.n_windows_in_flight)
-        return self.observe.exposition()
+        return self.observe.exposition(openmetrics=openmetrics)
 
     def _attempts(self) -> attempt.Attempts:
         kept = saved.SavedCheckpoints(self.store)

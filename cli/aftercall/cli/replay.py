@@ -30,7 +30,10 @@ def replay(
     tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
     ended: Annotated[outcomes.Kind, typer.Option("--outcome", help="What ended this way.")] = outcomes.Kind.CANONICAL,
     topic: Annotated[
-        str | None, typer.Option("--topic", help="Where to announce.  [default: the first of the bulk lane]")
+        str | None,
+        typer.Option(
+            "--topic", help="Where to announce.  [default: the first of the bulk lane that admits the tenant]"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     as_json: configuration.AsJson = False,
@@ -42,7 +45,7 @@ def replay(
     """
     ours = deployment.Deployment(configuration.load(settings_file))
     begin = since.replace(tzinfo=datetime.UTC)
-    announced, skipped = asyncio.run(_replay(ours, begin, model, tenant, ended, topic or ours.bulk_topic, dry_run))
+    announced, skipped = asyncio.run(_replay(ours, begin, model, tenant, ended, topic, dry_run))
     if as_json:
         typer.echo(json.dumps({"announced": announced, "skipped": skipped, "dryRun": dry_run}))
         return
@@ -57,7 +60,7 @@ async def _replay(
     model: str | None,
     tenant: str | None,
     ended: outcomes.Kind,
-    topic: str,
+    topic: str | None,
     dry_run: bool,
 ) -> tuple[list[str], dict[str, str]]:
     told = await asyncio.to_thread(news_since, ours, since.timestamp())
@@ -65,7 +68,6 @@ async def _replay(
     announced: list[str] = []
     skipped: dict[str, str] = {}
     async with ours.producing() as producer:
-        news = kafka.KafkaTopic(producer, topic)
         for one in replaying.newest(told):
             if tenant not in {None, one.tenant} or replaying.kind_of(one) is not ended:
                 continue
@@ -73,8 +75,9 @@ async def _replay(
             if isinstance(plan, replaying.Skip):
                 skipped[f"{plan.recording.tenant}/{plan.recording.recording_id}"] = plan.why
                 continue
+            name = topic or ours.topic_for(one.tenant, lane="bulk")
             if not dry_run:
-                await news.append(plan)
+                await kafka.KafkaTopic(producer, name).append(plan)
             announced.append(f"{one.tenant}/{one.recording_id}")
     return announced, skipped
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from aftercall.contracts import errors
 from aftercall.operator.simulator import cluster, comparison, results, traces
 
 _PLAN = comparison.Plan()
+_LONGEST_REST_S = 7 * 86_400.0
+"""Seconds after the last call in which the rest has to be done."""
 
 
 def simulate(
@@ -38,7 +41,13 @@ def simulate(
     hours: Annotated[float, typer.Option("--hours", min=0.1, max=168, help="Length of synthetic traffic.")] = 6.0,
     seed: Annotated[int, typer.Option("--seed", help="Of synthetic traffic.")] = 1,
     headroom: Annotated[
-        float, typer.Option("--headroom", min=0, max=0.9, help="Share of a replica that is kept free.")
+        float,
+        typer.Option(
+            "--headroom",
+            min=-0.5,
+            max=0.9,
+            help="Share of a replica that is kept free; below 0, what waits asks for more.",
+        ),
     ] = _PLAN.headroom,
     drain_share: Annotated[
         float, typer.Option("--drain", min=0.01, max=1, help="Drain target, as a share of the promise.")
@@ -49,11 +58,24 @@ def simulate(
     lag_threshold: Annotated[
         float, typer.Option("--lag-threshold", min=0.01, help="KEDA's: calls that wait for each replica.")
     ] = _PLAN.lag_threshold,
+    due: Annotated[
+        list[str] | None,
+        typer.Option("--due", help="A tenant whose calls may take longer, and in how many seconds: evergreen=14400."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="A tenant's limit, in audio-seconds a minute: floodgate=3600."),
+    ] = None,
     price: Annotated[float, typer.Option("--price", min=0, help="Of a replica's hour, in your currency.")] = 0.0,
     html: Annotated[
         pathlib.Path | None, typer.Option("--html", dir_okay=False, help="Write a page with tables and plots.")
     ] = None,
-    out: Annotated[pathlib.Path | None, typer.Option("--json", dir_okay=False, help="Write the figures.")] = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--json", dir_okay=False, allow_dash=True, help="Write the figures; - prints them, and no tables."
+        ),
+    ] = None,
 ) -> None:
     """Play a day of calls against this operator's policy, KEDA's over the HPA, Ray Serve's own and one that knows.
 
@@ -65,6 +87,8 @@ def simulate(
     if min_replicas > max_replicas:
         raise typer.BadParameter(f"--min {min_replicas} is over --max {max_replicas}")
     trace = _trace(traffic, seed=seed, hours=hours, peak_per_s=(peak or 0.6 * max_replicas) * capacity)
+    trace = _with_terms(trace, _named("--due", due), _named("--limit", limit))
+    _refuse_hopeless(trace, capacity * max_replicas)
     world = cluster.World(capacity, cold_start_s, promise_s, max_replicas, tick_s=_tick_s(trace))
     plan = comparison.Plan(
         min_replicas=min_replicas,
@@ -76,14 +100,85 @@ def simulate(
     )
     found = comparison.play(trace, world, plan)
     told = {name: result for name, (result, _) in found.items()}
-    _print(trace, world, told, with_cost=price > 0)
-    if out is not None:
-        plain: dict[str, Any] = {"world": dataclasses.asdict(world), "plan": dataclasses.asdict(plan)}
-        plain["policies"] = {name: dataclasses.asdict(one) for name, one in told.items()}
-        out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    figures = json.dumps(_plain(trace, world, plan, told), indent=1)
+    if str(out) == "-":
+        typer.echo(figures)
+    else:
+        _print(trace, world, told, with_cost=price > 0)
     if html is not None:
-        html.write_text(simulation_page.write(trace, world, found, made_at=clock.utc_now()), encoding="utf-8")
-        typer.echo(f"wrote {html}", err=True)
+        _write(html, simulation_page.write(trace, world, plan, found, made_at=clock.utc_now()))
+    if out is not None and str(out) != "-":
+        _write(out, figures + "\n")
+
+
+def _plain(
+    trace: traces.Trace, world: cluster.World, plan: comparison.Plan, told: dict[str, results.Result]
+) -> dict[str, Any]:
+    """Return what was played and what came of it, as JSON has it."""
+    traffic = {
+        "name": trace.name,
+        "calls": len(trace.calls),
+        "audio_s": trace.audio_s,
+        "duration_s": trace.duration_s,
+        "tenants": {name: dataclasses.asdict(each) for name, each in trace.tenants.items()},
+    }
+    policies = {name: dataclasses.asdict(one) | {"late_share": one.late_share} for name, one in told.items()}
+    return {
+        "traffic": traffic,
+        "world": dataclasses.asdict(world),
+        "plan": dataclasses.asdict(plan),
+        "policies": policies,
+    }
+
+
+def _write(file: pathlib.Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise errors.ConfigurationError(f"{file} cannot be written: {exc.strerror}") from exc
+    typer.echo(f"wrote {file}", err=True)
+
+
+def _named(option: str, given: list[str] | None) -> dict[str, float]:
+    """Return what was given of tenants by name."""
+    found = {}
+    for each in given or ():
+        name, _, value = each.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = -1.0
+        if not (name and 0 < found[name] < math.inf):
+            raise typer.BadParameter(f"{option} {each}: a tenant and a number over 0, as acme=3600")
+    return found
+
+
+def _with_terms(trace: traces.Trace, due_s: dict[str, float], per_minute: dict[str, float]) -> traces.Trace:
+    """Return a trace whose tenants have these promises and limits."""
+    tenants = dict(trace.tenants)
+    for name in (*due_s, *per_minute):
+        if name not in tenants:
+            raise typer.BadParameter(f"{name} is no tenant of {trace.name}: {', '.join(tenants)}")
+    for name, each in due_s.items():
+        tenants[name] = dataclasses.replace(tenants[name], promise_s=each)
+    for name, each in per_minute.items():
+        tenants[name] = dataclasses.replace(tenants[name], limit_per_s=each / 60)
+    return dataclasses.replace(trace, tenants=tenants)
+
+
+def _refuse_hopeless(trace: traces.Trace, per_s: float) -> None:
+    """Refuse what would be played until the end of time: it ends once all work is done."""
+    alone_s = trace.audio_s / per_s
+    through_s = max(trace.through_s()) - trace.duration_s
+    if alone_s > trace.duration_s + _LONGEST_REST_S:
+        raise errors.ConfigurationError(
+            f"{trace.name}: its {trace.audio_s:.0f} audio-seconds take all replicas {alone_s / 86_400:.1f} days;"
+            " see --capacity, in audio-seconds a second of one replica, and --max"
+        )
+    if through_s > _LONGEST_REST_S:
+        raise errors.ConfigurationError(
+            f"{trace.name}: limits let the last of it through {through_s / 86_400:.1f} days after it came; see --limit"
+        )
 
 
 def _trace(traffic: str, *, seed: int, hours: float, peak_per_s: float) -> traces.Trace:
@@ -92,7 +187,7 @@ def _trace(traffic: str, *, seed: int, hours: float, peak_per_s: float) -> trace
         return traces.synthetic(traces.Kind(traffic), rng, peak_per_s=peak_per_s, hours=hours)
     file = pathlib.Path(traffic)
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
             return traces.read_csv(lines, name=file.name)
     except (OSError, UnicodeDecodeError) as exc:
         kinds = ", ".join(traces.Kind)
@@ -106,7 +201,8 @@ def _tick_s(trace: traces.Trace) -> float:
 
 def _print(trace: traces.Trace, world: cluster.World, told: dict[str, results.Result], *, with_cost: bool) -> None:
     console = screen.wide()
-    console.print(simulation_page.about(trace, world))
+    for said in simulation_page.about(trace, world):
+        console.print(said)
     table = rich.table.Table()
     for at, head in enumerate(simulation_page.heads(with_cost=with_cost)):
         table.add_column(head, justify="right" if at else "left")

@@ -7,22 +7,46 @@ import html
 from collections.abc import Mapping
 
 from aftercall.cli import page
-from aftercall.operator.simulator import cluster, results, traces
+from aftercall.operator.simulator import cluster, comparison, results, traces
 
 _WAITS = ("calls", "late", "wait p50", "wait p95")
 TENANT_HEADS = ("tenant", *_WAITS)
 """Headings of the tenants' table."""
 
 
-def about(trace: traces.Trace, world: cluster.World) -> str:
-    """Say in two sentences what was played."""
+def about(trace: traces.Trace, world: cluster.World) -> list[str]:
+    """Say in a few sentences what was played."""
     hours = trace.audio_s / world.capacity_per_s / 3600
-    return (
-        f"{trace.name}: {len(trace.calls)} calls of {len(trace.tenants)} tenants in {trace.duration_s / 3600:.1f} h,"
+    said = [
+        f"{trace.name}: {_many(len(trace.calls), 'call')} of {_many(len(trace.tenants), 'tenant')} in"
+        f" {trace.duration_s / 3600:.1f} h,"
         f" due in {world.promise_s:.0f} s; replicas of {world.capacity_per_s:g} audio-seconds a second,"
         f" {world.cold_start_s:.0f} s from asking to work, at most {world.max_replicas}."
         f" The work alone takes {hours:.1f} GPU-hours."
+    ]
+    for name, tenant in trace.tenants.items():
+        if tenant.promise_s is not None:
+            said.append(f"{name}: due in {tenant.promise_s:.0f} s.")
+        if tenant.limit_per_s is not None:
+            said.append(
+                f"{name}: held to its limit of {60 * tenant.limit_per_s:.0f} audio-seconds a minute;"
+                " what that makes late is promised nothing."
+            )
+    return said
+
+
+def settings(world: cluster.World, plan: comparison.Plan) -> str:
+    """Say what the policies were set to."""
+    return (
+        f"aftercall: headroom {plan.headroom:g}, drain target {plan.drain_share * world.promise_s:.0f} s,"
+        f" stabilization {plan.stabilization_s:.0f} s, at least {plan.min_replicas}."
+        f" KEDA: {plan.lag_threshold:g} calls a replica, the HPA's window {plan.stabilization_s:.0f} s."
+        f" Ray Serve: {plan.target_ongoing:g} windows a replica."
     )
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def heads(*, with_cost: bool) -> list[str]:
@@ -46,19 +70,21 @@ def cells_of_waits(waits: results.Waits) -> list[str]:
 def write(
     trace: traces.Trace,
     world: cluster.World,
+    plan: comparison.Plan,
     found: Mapping[str, tuple[results.Result, cluster.Run]],
     *,
     made_at: datetime.datetime,
 ) -> str:
     """Write the page."""
     with_cost = any(result.cost for result, _ in found.values())
-    parts = [f"<p>{html.escape(about(trace, world))}</p>"]
+    parts = [f"<p>{html.escape(said)}</p>" for said in about(trace, world)]
     parts.append(page.table(heads(with_cost=with_cost), [cells(one, with_cost=with_cost) for one, _ in found.values()]))
+    parts.append(f"<p class=note>{html.escape(settings(world, plan))}</p>")
+    parts += _plots(trace, world, found)
     for result, _ in found.values():
         rows = [[name, *cells_of_waits(waits)] for name, waits in result.tenants.items()]
         parts.append(f"<h2>{html.escape(result.policy)}, by tenant</h2>")
         parts.append(page.table(TENANT_HEADS, rows))
-    parts += ["<h2>Plots</h2>", *_plots(trace, world, found)]
     return page.write(f"Simulation of {trace.name}", parts, made_at=made_at)
 
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import functools
 
-from aftercall.consumers import observer
+from aftercall.consumers import observer, usage
 from aftercall.contracts import metrics, sections, windows
 from aftercall.serve import backends
 from aftercall.serve.clients import patient
 
 
-def backend_of(speech: sections.Speech, observe: observer.Observer) -> windows.SpeechBackend:
-    """Build the backend that the settings ask for."""
+def backend_of(
+    speech: sections.Speech, observe: observer.Observer, *, heard: usage.Usage | None = None
+) -> windows.SpeechBackend:
+    """Build the backend that the settings ask for; `heard` is told when it is full or away."""
     backend = backends.build(speech, on_batch=functools.partial(observer.count_batch, observe))
-    return patient.PatientBackend(
-        backend,
-        on_call=lambda result: observe.add(metrics.SPEECH_CALLS, result=result),
-        on_open=lambda is_open: observe.set(metrics.SPEECH_DOWN, float(is_open)),
-    )
+
+    def count(result: str) -> None:
+        observe.add(metrics.SPEECH_CALLS, result=result)
+        if heard is not None and result == "busy":
+            heard.refused()
+
+    def note_down(is_down: bool) -> None:
+        observe.set(metrics.SPEECH_DOWN, float(is_down))
+        if heard is not None:
+            heard.down(is_down)
+
+    return patient.PatientBackend(backend, on_call=count, on_open=note_down)

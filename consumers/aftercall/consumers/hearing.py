@@ -12,11 +12,12 @@ from aftercall.contracts import identity, transcript, windows
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heard:
-    """What a window came to: the chosen attempt, and all that were made."""
+    """What a window came to: the chosen attempt, all that were made, and how many of them the backend was asked for."""
 
     result: windows.WindowResult
     verdict: quality.Verdict
     attempts: int
+    asked: int
 
 
 class Hearing:
@@ -40,26 +41,28 @@ class Hearing:
     async def hear(self, window: windows.Window, facts: quality.WindowFacts) -> Heard:
         """Decode at the first temperature; a bad result goes back in hotter, as one more window of a later batch."""
         tried: list[quality.Attempt] = []
+        n_asked = 0
         temperature: float | None = self._temperatures[0]
         while temperature is not None:
-            result = await self._ask(_at(window, temperature))
+            result, is_new = await self._ask(_at(window, temperature))
+            n_asked += is_new
             tried.append(quality.Attempt(result, quality.judge(result, facts)))
             temperature = quality.plan_retry(tried, self._temperatures)
             if temperature is not None:
                 flags = tried[-1].verdict.flags
                 self._on_retry(flags[0] if flags else None)
         best = quality.choose(tried)
-        return Heard(best.result, best.verdict, len(tried))
+        return Heard(best.result, best.verdict, len(tried), n_asked)
 
-    async def _ask(self, window: windows.Window) -> windows.WindowResult:
+    async def _ask(self, window: windows.Window) -> tuple[windows.WindowResult, bool]:
         digest = checkpoints.digest_of(window, self._backend.info)
         stored = await self._kept.get(self._work, digest)
         known = checkpoints.decode(stored) if stored is not None else None
         if known is not None:
-            return dataclasses.replace(known, window_id=window.window_id)
+            return dataclasses.replace(known, window_id=window.window_id), False
         result = await self._backend.transcribe(window)
         await self._kept.put(self._work, digest, checkpoints.encode(result))
-        return result
+        return result, True
 
 
 def _at(window: windows.Window, temperature: float) -> windows.Window:

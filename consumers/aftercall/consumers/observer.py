@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from typing import Protocol
 
+from aftercall.consumers import tracing
 from aftercall.contracts import metrics
 from aftercall.serve.clients import inprocess
 
@@ -55,11 +56,13 @@ class PrometheusObserver:
 
     def __init__(self) -> None:
         import prometheus_client
+        from prometheus_client.openmetrics import exposition as openmetrics
 
-        self._render = prometheus_client.generate_latest
+        self._render, self._render_open = prometheus_client.generate_latest, openmetrics.generate_latest
         self.registry = prometheus_client.CollectorRegistry()
         self._series: dict[str, typing.Any] = {}
         self._tenants: set[str] = set()
+        self._begun: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
         kinds = {
             metrics.Kind.COUNTER: prometheus_client.Counter,
             metrics.Kind.GAUGE: prometheus_client.Gauge,
@@ -70,6 +73,7 @@ class PrometheusObserver:
             self._series[metric.name] = kinds[metric.kind](
                 metric.name, metric.help, metric.labels, registry=self.registry, **more
             )
+            self._begin(metric, {})
 
     def tenant_label(self, tenant: str) -> str:
         """Return what a tenant is called in labels: the first few hundred by name, so that series stay bounded."""
@@ -87,21 +91,36 @@ class PrometheusObserver:
         self._labelled(metric, labels).set(value)
 
     def observe(self, metric: metrics.Metric, value: float, **labels: str) -> None:
-        """Add an observation to a histogram."""
-        self._labelled(metric, labels).observe(value)
+        """Add an observation to a histogram; a traced one names its trace, where that can be looked up."""
+        trace_id = tracing.kept_trace_id() if metric.traced else None
+        self._labelled(metric, labels).observe(value, None if trace_id is None else {"trace_id": trace_id})
 
     def forget(self, **labels: str) -> None:
         """Drop every series that has all of these labels: what it was of is gone."""
         for metric in metrics.ALL:
             if labels.keys() <= set(metric.labels):
                 self._series[metric.name].remove_by_labels(labels)
+        self._begun = {key for key in self._begun if not labels.items() <= dict(key[1]).items()}
 
-    def exposition(self) -> bytes:
-        """Return the Prometheus text format."""
-        return self._render(self.registry)
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
+        """Return the Prometheus text format, or OpenMetrics, which alone has exemplars."""
+        return self._render_open(self.registry) if openmetrics else self._render(self.registry)
 
     def _labelled(self, metric: metrics.Metric, labels: dict[str, str]) -> typing.Any:
         series = self._series[metric.name]
         if "tenant" in labels:
             labels = labels | {"tenant": self.tenant_label(labels["tenant"])}
+        if metric.shown:
+            self._begin(metric, labels)
         return series.labels(**labels) if metric.labels else series
+
+    def _begin(self, metric: metrics.Metric, labels: dict[str, str]) -> None:
+        """Show what else there is with these labels' values, at 0."""
+        of = {name: value for name, value in labels.items() if not any(name in each for each in metric.shown)}
+        key = metric.name, tuple(sorted(of.items()))
+        if key in self._begun:
+            return
+        self._begun.add(key)
+        for each in metric.shown:
+            if {*of, *each} == set(metric.labels):
+                self._series[metric.name].labels(**of, **each)

@@ -10,7 +10,18 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.consumers import checkpoints, hearing, live, observer, speaking, stopwatch, tongues, tracing, vocabulary
+from aftercall.consumers import (
+    checkpoints,
+    hearing,
+    live,
+    observer,
+    speaking,
+    stopwatch,
+    tongues,
+    tracing,
+    usage,
+    vocabulary,
+)
 from aftercall.consumers import room as rooms
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import cutting, decode, fetch, frames
@@ -40,6 +51,7 @@ class Recognizer:
         observe: observer.Observer | None = None,
         listeners: live.Listeners | None = None,
         diarizer: diarization.Diarizer | None = None,
+        meters: usage.Meters | None = None,
         now: Callable[[], datetime.datetime],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -54,7 +66,12 @@ class Recognizer:
         self._speakers = speaking.Speaking(diarizer, max_duration_s=configured.diarization.max_duration_s)
         self._now = now
         self._clock = clock
-        self._room = rooms.Room(configured.speech.max_windows_in_flight, lambda tenant: self._policy_of(tenant).weight)
+        self._meters = meters or usage.Meters()
+        self._room = rooms.Room(
+            configured.speech.max_windows_in_flight,
+            lambda tenant: self._policy_of(tenant).weight,
+            on_change=lambda: self._meters.flying(self._room.n_taken, self._room.n_waiting),
+        )
         recording = configured.recording
         self._limits = decode.Limits(
             memory_bytes=recording.decode_memory_bytes,
@@ -80,7 +97,7 @@ class Recognizer:
         watch = stopwatch.Stopwatch(self._clock)
         with tempfile.TemporaryDirectory(dir=self._spool, prefix="job-") as folder:
             await report(reports.Stage.FETCHING, None, None)
-            with watch.stage("fetch"), tracing.span("fetch"):
+            with watch.stage("fetch"), self._meters.preparing(), tracing.span("fetch"):
                 fetched = await self._fetcher.fetch(
                     taken.event.recording_uri,
                     pathlib.Path(folder) / "recording",
@@ -152,6 +169,7 @@ class Recognizer:
         """Hear windows while the rest is still being decoded; decoding waits when too many are in flight."""
         found: list[heard.HeardWindow] = []
         in_order = live.InOrder()
+        cut_until: dict[int, int] = {}
         open_from_s: dict[int, float] = {}
         spoken = tongues.Tongues(options.language, switching=self._settings.speech.code_switching)
 
@@ -162,12 +180,13 @@ class Recognizer:
             until_s = min([cutter.next_from_s, *open_from_s.values()])
             self._listeners.tell(taken.work.transcription_id, in_order.before(until_s))
 
-        async def hear_one(cut: cutting.CutWindow, window: windows.Window) -> None:
+        async def hear_one(cut: cutting.CutWindow, window: windows.Window, forward_s: float) -> None:
             language, probability = None, None
             try:
                 measured = quality.WindowFacts(window.duration_s, cut.speech_in_window_s)
                 with watch.stage("speech"), tracing.span("speech", {"window_s": window.duration_s}):
                     came = await hear.hear(window, measured)
+                self._meters.heard.did(forward_s if came.asked else 0.0)
                 one = heard.HeardWindow(
                     channel=cut.channel,
                     index=cut.index,
@@ -191,15 +210,23 @@ class Recognizer:
         with watch.stage("decode_and_speech"), tracing.span("decode and speech"):
             try:
                 async with asyncio.TaskGroup() as group:
-                    async for cut in _each(cutter, watch):
+                    async for cut in _each(cutter, watch, self._meters):
+                        end = cut.time_map.spans[-1].end
+                        forward_s = (end - cut_until.get(cut.channel, 0)) / windows.SAMPLE_RATE_HZ
+                        cut_until[cut.channel] = end
+                        self._meters.prepared.did(forward_s)
                         name = f"{taken.work.transcription_id}/{cut.channel}/{cut.index}"
                         asked = dataclasses.replace(options, language=await spoken.ask(cut.channel))
                         window = windows.Window(name, taken.event.tenant, cut.pcm, asked)
                         open_from_s[id(cut)] = cut.time_map.spans[0].start / windows.SAMPLE_RATE_HZ
                         await self._room.enter(taken, window.duration_s)
-                        group.create_task(hear_one(cut, window))
+                        group.create_task(hear_one(cut, window, forward_s))
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
+        # The silence after the last window, or a channel without any.
+        rest_s = cutter.summary.duration_s * facts.channels - sum(cut_until.values()) / windows.SAMPLE_RATE_HZ
+        self._meters.prepared.did(rest_s)
+        self._meters.heard.did(rest_s)
         return sorted(found, key=lambda window: (window.channel, window.index))
 
     def _language(self, taken: delivery.Delivery) -> str | None:
@@ -235,11 +262,13 @@ class Recognizer:
             )
 
 
-async def _each(cutter: cutting.Cutter, watch: stopwatch.Stopwatch) -> AsyncIterator[cutting.CutWindow]:
+async def _each(
+    cutter: cutting.Cutter, watch: stopwatch.Stopwatch, meters: usage.Meters
+) -> AsyncIterator[cutting.CutWindow]:
     """Pass windows on, counting only the time that decoding and cutting took."""
     source = cutter.windows()
     while True:
-        with watch.stage("decode"):
+        with watch.stage("decode"), meters.preparing():
             cut = await anext(source, None)
         if cut is None:
             return

@@ -1,4 +1,4 @@
-"""Tenants' policies as they are now: from the settings, or from a file that is read again when it changes."""
+"""Tenants' policies as they are now: from the settings, or from files that are read again when they change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pathlib
 import urllib.parse
 
 from aftercall.consumers import observer
-from aftercall.consumers.intake import admission, turns
+from aftercall.consumers.intake import admission, granted, turns
 from aftercall.contracts import errors, metrics, settings
 from aftercall.contracts import tenants as contract
 
@@ -21,22 +21,29 @@ _SHORTEST_BURST_S = 30.0
 class Tenants:
     """Policies by name; a tenant that is not listed gets the defaults, or, beside a file, waits until it is.
 
-    A file is taken as a whole or not at all: with a mistake in it the last good one stays, and metric and log say so.
-    It is compared by content, since a mounted ConfigMap changes by its links.
+    A file, or a folder of them, is taken as a whole or not at all: with a mistake anywhere the last good one stays, and
+    metric and log say so. It is compared by content, since a mounted ConfigMap changes by its links.
     """
 
     def __init__(self, configured: settings.Settings, observe: observer.Observer) -> None:
         self._path = configured.intake.tenants_file
         self._observe = observe
-        self._text: bytes | None = None
+        self._texts: dict[str, bytes] = {}
+        self.granted: granted.Granted | None = None
+        """What the operator granted of limits; None: nobody is reported to, and limits are this consumer's alone."""
         self._policies = {policy.name: policy for policy in configured.tenants}
         if self._path is not None:
-            self._text = _read(self._path)
-            self._policies = contract.parse_file(self._text, what=str(self._path))
+            self._texts = _read_all(self._path)
+            self._policies = contract.parse_files(self._texts)
 
     def __len__(self) -> int:
         """Return how many have a policy of their own."""
         return len(self._policies)
+
+    @property
+    def listed(self) -> list[contract.TenantPolicy]:
+        """Every policy that there is."""
+        return list(self._policies.values())
 
     def policy(self, name: str) -> contract.TenantPolicy:
         """Return a tenant's policy."""
@@ -72,6 +79,8 @@ class Tenants:
         if policy.audio_seconds_per_minute is not None:
             burst_s = policy.burst_audio_seconds or policy.audio_seconds_per_minute
             limit = admission.Limit(policy.audio_seconds_per_minute / 60, max(_SHORTEST_BURST_S, burst_s))
+            if self.granted is not None and policy.floor_audio_seconds_per_minute is not None:
+                limit = granted.limit_of(limit, policy.floor_audio_seconds_per_minute / 60, self.granted, name)
         return turns.Terms(policy.weight, limit, policy.concurrency)
 
     async def watch(self, stopping: asyncio.Event) -> None:
@@ -89,16 +98,31 @@ class Tenants:
         if self._path is None:
             return
         try:
-            text = _read(self._path)
-            if text != self._text:
-                self._policies = contract.parse_file(text, what=str(self._path))
-                self._text = text
+            texts = _read_all(self._path)
+            if texts != self._texts:
+                self._policies = contract.parse_files(texts)
+                self._texts = texts
                 log.info("tenants read", extra={"tenants": len(self._policies)})
         except errors.ConfigurationError as exc:
             self._observe.set(metrics.TENANTS_INVALID, 1)
-            log.error("tenants file not taken", extra={"problem": str(exc)})
+            log.error("tenants not taken", extra={"problem": str(exc)})
         else:
             self._observe.set(metrics.TENANTS_INVALID, 0)
+
+
+def _read_all(path: pathlib.Path) -> dict[str, bytes]:
+    """Return what a file holds, or every `*.yaml` of a folder and of the folders in it, by its path.
+
+    ConfigMaps that are mounted beside each other are such folders; what begins with a dot is Kubernetes' own.
+    """
+    try:
+        if not path.is_dir():
+            return {str(path): _read(path)}
+        folders = [path, *sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))]
+        found = [one for folder in folders for one in sorted(folder.glob("*.yaml")) if not one.name.startswith(".")]
+    except OSError as exc:
+        raise errors.ConfigurationError(f"tenants folder {path}: {exc.strerror}") from exc
+    return {str(one): _read(one) for one in found if one.is_file()}
 
 
 def _read(path: pathlib.Path) -> bytes:

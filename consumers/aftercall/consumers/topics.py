@@ -43,10 +43,8 @@ def wanted(configured: settings.Settings) -> list[Topic]:
     """Return every topic that the settings speak of."""
     kafka = configured.kafka
     consume, both = frozenset({User.CONSUME}), frozenset({User.CONSUME, User.RELAY})
-    found = [
-        Topic(one.name, f"announces recordings ({one.lane})", consume | ({User.API} if at == 0 else set()))
-        for at, one in enumerate(kafka.topics)
-    ]
+    # The API announces on whichever of them a tenant may be named on.
+    found = [Topic(one.name, f"announces recordings ({one.lane})", consume | {User.API}) for one in kafka.topics]
     found += [
         Topic(kafka.deferred_topic, "what is over its tenant's share", consume),
         Topic(kafka.parked_topic, "what cannot be taken yet", consume),

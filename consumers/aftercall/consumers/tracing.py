@@ -41,6 +41,12 @@ def trace_id() -> str | None:
     return trace.format_trace_id(found.trace_id) if found.is_valid else None
 
 
+def kept_trace_id() -> str | None:
+    """Return the id of the trace of what is being done now, if it is among those that are sent, to be looked up."""
+    found = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(found.trace_id) if found.is_valid and found.trace_flags.sampled else None
+
+
 @contextlib.contextmanager
 def span(
     name: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,7 +21,7 @@ class Worker:
     """Run up to `max_open_calls` pieces of work at once.
 
     `wait_for_work(timeout_s)` returns early when something was queued, so that an idle worker neither spins nor
-    lets a caller wait.
+    lets a caller wait. `promise_s` is how soon after its event an outcome is due, where its delivery says nothing else.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Worker:
         wait_for_work: Callable[[float], Awaitable[object]],
         observe: observer.Observer,
         drain_s: float = 0.0,
+        promise_s: float = math.inf,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._intake = intake
@@ -40,6 +42,7 @@ class Worker:
         self._wait_for_work = wait_for_work
         self._observe = observe
         self._drain_s = drain_s
+        self._promise_s = promise_s
         self._clock = clock
         self._open: set[asyncio.Task[None]] = set()
 
@@ -88,6 +91,8 @@ class Worker:
                 else:
                     self._observe.add(metrics.JOBS, outcome=outcome.kind, reason=outcome.reason)
                     self._observe.observe(metrics.EVENT_TO_TRANSCRIPT_SECONDS, waited_s)
+                    tenant = taken.work.recording.tenant
+                    self._observe.add(metrics.PROMISES, tenant=tenant, kept=self._kept(taken, waited_s))
                 log.info("work ended", extra={**fields, "outcome": outcome.kind, "reason": outcome.reason})
             case job.Again(reason, message, delay_s, strike):
                 await self._record(
@@ -98,6 +103,13 @@ class Worker:
                 self._observe.add(metrics.RETRIES, reason=reason)
                 log.warning("work handed back", extra={**fields, "reason": reason, "delay_s": delay_s})
         self._observe.set(metrics.JOBS_RUNNING, len(self._open) - 1)
+
+    def _kept(self, taken: delivery.Delivery, waited_s: float) -> str:
+        """Say whether an outcome came in time; what waited for its tenant's own limit was promised nothing."""
+        promise_s = self._promise_s if taken.promise_s is None else taken.promise_s
+        if waited_s <= promise_s:
+            return "true"
+        return "throttled" if taken.is_throttled else "false"
 
     async def _record(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write to the intake until it takes it: a full disk must not leave ended work looking open."""

@@ -3,16 +3,24 @@
 An API server wants schemas that are structural: no references, no alternatives of types, nothing but what OpenAPI 3.0
 knows. So references are put in their places, what may be absent is simply not required, and what JSON Schema says
 beyond that is left to the model, which the operator holds anyway.
+
+`python -m aftercall.contracts.crds` writes them where the chart includes them from; with `--check` it only says whether
+they are stale.
 """
 
 from __future__ import annotations
 
+import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import pydantic
+import yaml
 
 from aftercall.contracts import identity, pools, tenancy
+
+_FILES = pathlib.Path(__file__).resolve().parents[3] / "charts" / "aftercall" / "files" / "crds"
 
 GROUP = "aftercall.io"
 VERSION = "v1alpha1"
@@ -210,7 +218,7 @@ def _plain(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
         schema = {**_plain(others[0], named), **schema}
     if isinstance(schema.get("type"), str) and schema["type"] == "number":
         raise ValueError("a float in a specification comes back as another one")
-    if schema.get("default", ...) is None:
+    if schema.get("default", ...) in (None, []):
         del schema["default"]
     found = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
     if "properties" in found:
@@ -218,3 +226,34 @@ def _plain(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
     if "items" in found:
         found["items"] = _plain(found["items"], named)
     return found
+
+
+def files() -> dict[str, str]:
+    """Return the file of each definition, by its name."""
+    return {
+        f"{found['metadata']['name']}.yaml": yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120)
+        for found in definitions().values()
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the definitions, or with `--check` name those that are stale."""
+    stale = {
+        name: text
+        for name, text in files().items()
+        if not (_FILES / name).exists() or (_FILES / name).read_text(encoding="utf-8") != text
+    }
+    if arguments == ["--check"]:
+        if stale:
+            sys.stderr.write(
+                f"stale: {', '.join(f'charts/aftercall/files/crds/{name}' for name in stale)}; run `make schemas`\n"
+            )
+        return 1 if stale else 0
+    _FILES.mkdir(parents=True, exist_ok=True)
+    for name, text in stale.items():
+        (_FILES / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

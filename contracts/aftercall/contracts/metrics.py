@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 
 
 class Kind(enum.StrEnum):
@@ -20,13 +21,24 @@ class Kind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric's declaration; `buckets` only for histograms, in the unit of the name."""
+    """One metric's declaration; `buckets` only for histograms, in the unit of the name.
+
+    `shown` are labels that are there at 0 before anything is counted: what begins at 1 has not grown, to Prometheus. Of
+    a label that is not among them, such as `tenant`, each value brings the rest with it.
+    """
 
     name: str
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    shown: tuple[Mapping[str, str], ...] = ()
+    traced: bool = False
+    """Whether an observation names the trace that it is of, for whoever asks for exemplars."""
+
+
+def _each(label: str, *values: str) -> tuple[Mapping[str, str], ...]:
+    return tuple({label: value} for value in values)
 
 
 _LATENCY_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -36,6 +48,14 @@ JOBS = Metric(
     Kind.COUNTER,
     "Generations of recordings that ended, by outcome and reason.",
     ("outcome", "reason"),
+    shown=(
+        {"outcome": "canonical", "reason": "done"},
+        {"outcome": "dead", "reason": "backend_refused"},
+        {"outcome": "dead", "reason": "decoder_died"},
+        {"outcome": "dead", "reason": "decoder_timeout"},
+        {"outcome": "dead", "reason": "internal_error"},
+        {"outcome": "dead", "reason": "process_died"},
+    ),
 )
 REPEATS = Metric(
     "aftercall_consumer_repeats_total",
@@ -63,7 +83,12 @@ SHADOW_WORDS = Metric(
     ("kind",),
 )
 STAGE_SECONDS = Metric(
-    "aftercall_consumer_stage_seconds", Kind.HISTOGRAM, "Wall time of one stage of one job.", ("stage",), _LATENCY_S
+    "aftercall_consumer_stage_seconds",
+    Kind.HISTOGRAM,
+    "Wall time of one stage of one job.",
+    ("stage",),
+    _LATENCY_S,
+    traced=True,
 )
 EVENT_TO_TRANSCRIPT_SECONDS = Metric(
     "aftercall_consumer_event_to_transcript_seconds",
@@ -71,6 +96,7 @@ EVENT_TO_TRANSCRIPT_SECONDS = Metric(
     "Time from a recording's event to its outcome.",
     (),
     _LATENCY_S,
+    traced=True,
 )
 AUDIO_SECONDS = Metric(
     "aftercall_consumer_audio_seconds_total", Kind.COUNTER, "Audio-seconds of canonical transcripts.", ("tenant",)
@@ -131,6 +157,7 @@ DEAD_LETTERS = Metric(
     Kind.COUNTER,
     "Records that announce nothing that could be taken, put among the dead letters, by reason.",
     ("reason",),
+    shown=_each("reason", "forbidden_source", "invalid_event"),
 )
 BATCHES = Metric("aftercall_serve_batches_total", Kind.COUNTER, "Batches given to the engine.")
 BATCH_WINDOWS = Metric(
@@ -145,6 +172,7 @@ SPEECH_CALLS = Metric(
     Kind.COUNTER,
     "Windows asked of the speech backend: answered, busy (asked again), failed (some are asked again) or refused.",
     ("result",),
+    shown=_each("result", "answered", "busy", "failed", "refused"),
 )
 SPEECH_DOWN = Metric(
     "aftercall_consumer_speech_down",
@@ -160,12 +188,17 @@ WEBHOOKS = Metric(
     "Attempts to tell a tenant of an outcome, by what came of them; deferred ones were not tried, their endpoint being"
     " busy.",
     ("verdict",),
+    shown=_each("verdict", "deferred", "delivered", "disabled", "given_up", "later"),
 )
 SWEPT = Metric(
     "aftercall_relay_swept_total", Kind.COUNTER, "Outcomes without a row that a sweep found, and told of again."
 )
 RELAY_FAILURES = Metric(
-    "aftercall_relay_failures_total", Kind.COUNTER, "Deliveries to a sink that failed and will be retried.", ("sink",)
+    "aftercall_relay_failures_total",
+    Kind.COUNTER,
+    "Deliveries to a sink that failed and will be retried.",
+    ("sink",),
+    shown=_each("sink", "clickhouse"),
 )
 
 PROMISES = Metric(
@@ -174,6 +207,7 @@ PROMISES = Metric(
     "Outcomes of recordings, by whether they came within the promised time of their event; what waited for its tenant's"
     " own limit was promised nothing, and is `throttled`.",
     ("tenant", "kept"),
+    shown=_each("kept", "true", "false", "throttled"),
 )
 REPORTS_SENT = Metric(
     "aftercall_consumer_reports_total", Kind.COUNTER, "Reports to the operator, by what came of them.", ("result",)
@@ -213,6 +247,9 @@ OPERATOR_DRAIN = Metric(
     "Seconds until nothing waits, at what arrives and what answers now; +Inf: never, or not known.",
     ("pool",),
 )
+OPERATOR_PROMISE = Metric(
+    "aftercall_operator_promise_seconds", Kind.GAUGE, "Seconds in which a pool's transcripts are due.", ("pool",)
+)
 OPERATOR_CAPACITY = Metric(
     "aftercall_operator_capacity_audio_seconds_per_second",
     Kind.GAUGE,
@@ -227,6 +264,7 @@ OPERATOR_CHANGES = Metric(
     Kind.COUNTER,
     "Changes of a fleet's replicas that were written: up or down.",
     ("pool", "fleet", "direction"),
+    shown=_each("direction", "down", "up"),
 )
 OPERATOR_CONDITION = Metric(
     "aftercall_operator_pool_condition",

@@ -14,9 +14,13 @@ from pydantic import alias_generators
 
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """The name of an object in the pool's namespace."""
+ServeName = Annotated[str, pydantic.Field(min_length=1, max_length=253, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+"""What Ray Serve calls something, as a part of an address."""
+Whole = pydantic.StrictInt
+"""A number that an API server takes for whole: neither text nor true."""
 TopicName = Annotated[str, pydantic.Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
-Seconds = Annotated[int, pydantic.Field(ge=1, le=604_800)]
-Replicas = Annotated[int, pydantic.Field(ge=0, le=10_000)]
+Seconds = Annotated[Whole, pydantic.Field(ge=1, le=604_800)]
+Replicas = Annotated[Whole, pydantic.Field(ge=0, le=10_000)]
 
 
 class Spec(pydantic.BaseModel):
@@ -74,11 +78,11 @@ class RayServeTarget(Spec):
 
     service: Name
     """Service of the Ray dashboard in the pool's namespace."""
-    port: Annotated[int, pydantic.Field(ge=1, le=65_535)] = 8265
+    port: Annotated[Whole, pydantic.Field(ge=1, le=65_535)] = 8265
     """Port of the Ray dashboard."""
-    application: Annotated[str, pydantic.Field(min_length=1, max_length=253)] = "aftercall"
+    application: ServeName = "aftercall"
     """Ray Serve application."""
-    deployment: Annotated[str, pydantic.Field(min_length=1, max_length=253)] = "speech"
+    deployment: ServeName = "speech"
     """Its deployment that is scaled."""
 
 
@@ -141,15 +145,15 @@ class Scaling(Bounds):
 
     drain_target_seconds: Seconds = 150
     """Seconds in which what waits is to be worked off; a quarter of the promise is a good beginning."""
-    headroom_percent: Annotated[int, pydantic.Field(ge=-50, le=90)] = 0
+    headroom_percent: Annotated[Whole, pydantic.Field(ge=-50, le=90)] = 0
     """Share of a replica's capacity that is kept free for what comes unevenly; below zero, what waits asks for more."""
-    stabilization_seconds: Annotated[int, pydantic.Field(ge=0, le=86_400)] = 300
+    stabilization_seconds: Annotated[Whole, pydantic.Field(ge=0, le=86_400)] = 300
     """Seconds for which the largest number wanted counts before replicas go."""
-    cold_start_seconds: Annotated[int, pydantic.Field(ge=0, le=86_400)] = 180
+    cold_start_seconds: Annotated[Whole, pydantic.Field(ge=0, le=86_400)] = 180
     """Seconds from asking for a replica to its first work, its node included."""
-    capacity_audio_seconds_per_minute: Annotated[int, pydantic.Field(ge=1, le=10_000_000)]
+    capacity_audio_seconds_per_minute: Annotated[Whole, pydantic.Field(ge=1, le=10_000_000)]
     """Audio-seconds a minute that one replica does; what is measured counts, within four times of this."""
-    max_step: Annotated[int, pydantic.Field(ge=1, le=10_000)] | None = None
+    max_step: Annotated[Whole, pydantic.Field(ge=1, le=10_000)] | None = None
     """Replicas that may be added at once; none: as many as are wanted."""
 
 
@@ -158,9 +162,9 @@ class Consumers(Bounds):
 
     deployment: Name
     """Its name."""
-    stabilization_seconds: Annotated[int, pydantic.Field(ge=0, le=86_400)] = 600
+    stabilization_seconds: Annotated[Whole, pydantic.Field(ge=0, le=86_400)] = 600
     """Seconds for which the largest number wanted counts before consumers go: each change moves partitions."""
-    capacity_audio_seconds_per_minute: Annotated[int, pydantic.Field(ge=1, le=10_000_000)] = 9000
+    capacity_audio_seconds_per_minute: Annotated[Whole, pydantic.Field(ge=1, le=10_000_000)] = 9000
     """Audio-seconds a minute that one consumer prepares; what is measured counts, within four times of this."""
 
 

@@ -66,21 +66,29 @@ class WorkReport(pydantic.BaseModel):
 
 Audio = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 """Audio-seconds."""
+Seconds = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 
 
 Lanes = Annotated[tuple[Audio, ...], pydantic.Field(max_length=8)]
 """Audio-seconds by lane, the liveliest first; a lane that is left out has none."""
 
 
+Lane = Literal["live", "bulk"]
+"""What a recording came on; what was put aside keeps the lane of the topic that it came on first."""
+
+
 class TenantLoad(pydantic.BaseModel):
-    """How much of a tenant's work one consumer has, and had."""
+    """How much of a tenant's work on one lane a consumer has, and had: each pair of tenant and lane at most once."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
     tenant: Annotated[str, pydantic.Field(min_length=1, max_length=200)]
+    lane: Lane = "live"
     waiting: Annotated[int, pydantic.Field(ge=0)] = 0
     """Recordings that wait."""
     waiting_audio_s: Audio = 0.0
+    oldest_waiting_s: Seconds | None = None
+    """Seconds since the oldest of those was announced; None: not told, or none waits."""
     running_audio_s: Audio = 0.0
     served_audio_s: Audio = 0.0
     """Of work that ended since the process began, whatever its outcome."""
@@ -115,8 +123,9 @@ class Work(pydantic.BaseModel):
 class ConsumerReport(pydantic.BaseModel):
     """What a consumer tells the operator every few seconds.
 
-    `instance` is another after each start, and `number` counts its reports, so that one that comes late is known for it.
-    `epoch` and `answered` are of the last answer that was applied: all that is held came with it.
+    `instance` is another after each start, and `number` counts its reports, so that one that comes late is known.
+    `epoch` and `answered` are of the last answer that was applied: all that is held came with it. One that drains
+    begins nothing any more and applies no answer, so that what it held is free.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)

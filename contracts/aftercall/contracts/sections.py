@@ -47,7 +47,10 @@ class Intake(Section):
     max_open_calls: Annotated[int, pydantic.Field(ge=1, le=256)] = 4
     """Recordings worked on at once: enough to fill batches with windows of several calls, few enough to finish them."""
     tenants_file: pathlib.Path | None = None
-    """YAML file of tenants' policies, read again when it changes, for `aftercall consume`; beats `tenants`."""
+    """YAML file of tenants' policies, read again when it changes, for `aftercall consume`; beats `tenants`. Of a folder
+    every `*.yaml` is read, and those of its folders; an empty one: there are no tenants yet."""
+    promise_s: PositiveSeconds = 600.0
+    """Seconds after its event in which a recording's transcript is due, where its topic says nothing else."""
     max_strikes: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
     """Deaths of a recording's own decode child before it is given up as dead."""
 
@@ -262,6 +265,13 @@ class Reporting(Section):
     """Certificates to trust, for `https`; none: the system's."""
     interval_s: PositiveSeconds = 5.0
     """Seconds between reports."""
+
+    @pydantic.model_validator(mode="after")
+    def _says_who_reports(self) -> Reporting:
+        missing = [name for name in ("pool", "token_file") if getattr(self, name) is None]
+        if self.url is not None and missing:
+            raise ValueError(f"reporting.url needs {' and '.join(f'reporting.{name}' for name in missing)} beside it")
+        return self
 
 
 class Api(Section):

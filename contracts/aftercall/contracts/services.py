@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from aftercall.contracts import sections
+from aftercall.contracts import tenants as policies
 
 
 class TopicBinding(sections.Section):
@@ -16,12 +17,19 @@ class TopicBinding(sections.Section):
 
     name: str
     """Name of the topic."""
-    lane: Literal["live", "bulk"] = "live"
+    lane: policies.Lane = "live"
     """`bulk` is served with what capacity `live` leaves."""
     tenants: tuple[str, ...] = ()
     """Tenants that may be named on it; none: any."""
     key_templates: tuple[str, ...] = ("{tenant}/{call_id}.{ext}",)
     """How keys of bucket notifications tell tenant and call; an object that matches none is skipped and counted."""
+    promise_s: sections.PositiveSeconds | None = None
+    """Seconds after its event in which a recording's transcript is due; none: `intake.promise_s`."""
+
+    def admits(self, policy: policies.TenantPolicy) -> bool:
+        """Say whether a tenant may be named on it, by this binding and by the tenant's own policy."""
+        is_bound = not self.tenants or policy.name in self.tenants
+        return is_bound and policy.may_be_named_on(self.name, lane=self.lane)
 
 
 class Kafka(sections.Section):
@@ -70,6 +78,12 @@ class Kafka(sections.Section):
     commit_interval_s: sections.PositiveSeconds = 1.0
     """Seconds between commits of progress; what finished since is done again, cheaply, after a crash."""
 
+    def topic_for(self, policy: policies.TenantPolicy, *, lane: policies.Lane | None = None) -> str | None:
+        """Return the first topic that a tenant may be named on, best of this lane; None where there is none."""
+        admitting = [topic for topic in self.topics if topic.admits(policy)]
+        wanted = [topic for topic in admitting if lane in {None, topic.lane}]
+        return next((topic.name for topic in wanted or admitting), None)
+
     @property
     def work_topics(self) -> list[str]:
         """Every topic that holds work."""
@@ -88,6 +102,10 @@ class Bucket(sections.Section):
     """Name of the bucket."""
     tenants: tuple[str, ...] = ()
     """Tenants whose recordings may lie in it; none: any."""
+
+    def admits(self, policy: policies.TenantPolicy) -> bool:
+        """Say whether a tenant's recordings may lie in it, by this binding and by the tenant's own policy."""
+        return (not self.tenants or policy.name in self.tenants) and policy.may_lie_in(self.name)
 
 
 class Store(sections.Section):

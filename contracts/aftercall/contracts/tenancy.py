@@ -21,19 +21,33 @@ ACCOUNTS = pathlib.Path("/var/run/secrets/aftercall/twilio")
 
 _AUDIO_SECONDS = 10_000_000
 _SET = {"x-kubernetes-list-type": "set"}
-_NOT_BUILT = {alias_generators.to_camel(name): name for name in tenants.NOT_BUILT}
+REFUSED = {alias_generators.to_camel(name): what for name, what in tenants.NOT_BUILT.items()}
+"""What a specification may be expected to promise, and must not name: refused, never ignored."""
 
+_TEXT = r"[^/\\\x00-\x1f\x7f-\x9f]*"
+Id = Annotated[
+    str,
+    pydantic.Field(
+        min_length=1, max_length=identity.MAX_ID_CHARS, pattern=rf"^{_TEXT}[^/\\\x00-\x20\x7f-\xa0]{_TEXT}$"
+    ),
+]
+"""Text without slashes and control characters, that is more than spaces; `identity.parse_id` holds the rest."""
+Language = Annotated[str, pydantic.Field(max_length=35, pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Host = Annotated[
     str,
     pydantic.Field(
         min_length=1,
         max_length=253,
-        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*)$",
+        pattern="^([a-z0-9]([-a-z0-9.]*[a-z0-9])?|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*)$",
     ),
 ]
 """A name in small letters or an address, without scheme and port."""
-BucketName = Annotated[str, pydantic.Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
-AudioSeconds = Annotated[int, pydantic.Field(ge=1, le=_AUDIO_SECONDS)]
+BucketName = Annotated[str, pydantic.Field(min_length=3, max_length=63, pattern="^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+Hosts = Annotated[tuple[Host, ...], pydantic.Field(max_length=64, json_schema_extra=_SET)]
+Lanes = Annotated[tuple[pools.Lane, ...], pydantic.Field(min_length=1, max_length=2, json_schema_extra=_SET)]
+Topics = Annotated[tuple[pools.TopicName, ...], pydantic.Field(min_length=1, max_length=64, json_schema_extra=_SET)]
+Buckets = Annotated[tuple[BucketName, ...], pydantic.Field(min_length=1, max_length=64, json_schema_extra=_SET)]
+AudioSeconds = Annotated[pools.Whole, pydantic.Field(ge=1, le=_AUDIO_SECONDS)]
 
 
 class SecretReference(pools.Spec):
@@ -53,11 +67,10 @@ class Twilio(SecretReference):
 def _add_what_is_not_built(schema: dict[str, Any]) -> None:
     """Name the fields that are refused: what a schema does not name, an API server drops without a word."""
     schema["properties"] |= {
-        name: {"type": "object", "description": f"Refused: {tenants.NOT_BUILT[field]} is not built yet."}
-        for name, field in _NOT_BUILT.items()
+        name: {"type": "object", "description": f"Refused: {what} is not built yet."} for name, what in REFUSED.items()
     }
     schema["x-kubernetes-validations"] = [
-        {"rule": f"!has(self.{name})", "message": _refusal(name)} for name in _NOT_BUILT
+        {"rule": f"!has(self.{name})", "message": _refusal(name)} for name in REFUSED
     ] + [
         {
             "rule": "!has(self.burstAudioSeconds) || has(self.audioSecondsPerMinute)",
@@ -80,44 +93,27 @@ class Tenant(pools.Spec):
 
     model_config = pydantic.ConfigDict(json_schema_extra=_add_what_is_not_built)
 
-    id: (
-        Annotated[
-            str,
-            pydantic.Field(
-                min_length=1,
-                max_length=identity.MAX_ID_CHARS,
-                pattern=r"^[^/\\\x00-\x1f\x7f-\x9f]*[^/\\\x00-\x20\x7f-\xa0][^/\\\x00-\x1f\x7f-\x9f]*$",
-            ),
-        ]
-        | None
-    ) = None
+    id: Id | None = None
     """Id of the tenant, as events name it, which may hold what no name of an object can; none: the object's name."""
-    language: Annotated[str, pydantic.Field(max_length=35, pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
+    language: Language | None = None
     """Language of the tenant's recordings whose event names none, such as `en` or `pt-BR`."""
     vocabulary: Annotated[tuple[tenants.Term, ...], pydantic.Field(max_length=1000)] = ()
     """Names and terms that the tenant's calls hold, the most important first; about a hundred words fit."""
-    egress_hosts: Annotated[tuple[Host, ...], pydantic.Field(max_length=64, json_schema_extra=_SET)] = ()
+    egress_hosts: Hosts = ()
     """Hosts outside this installation that may see the tenant's audio or text; none: nothing leaves."""
     audio_seconds_per_minute: AudioSeconds | None = None
     """Audio-seconds (of one channel) that may begin each minute, on all consumers together; none: no limit."""
-    burst_audio_seconds: Annotated[int, pydantic.Field(ge=30, le=_AUDIO_SECONDS)] | None = None
+    burst_audio_seconds: Annotated[pools.Whole, pydantic.Field(ge=30, le=_AUDIO_SECONDS)] | None = None
     """Audio-seconds that may begin at once after a rest, at least one window; none: a minute's worth."""
-    concurrency: Annotated[int, pydantic.Field(ge=1, le=256)] | None = None
+    concurrency: Annotated[pools.Whole, pydantic.Field(ge=1, le=256)] | None = None
     """Recordings of the tenant that one consumer works on at once; none: as many as it works on."""
-    weight: Annotated[int, pydantic.Field(ge=1, le=1000)] = 1
+    weight: Annotated[pools.Whole, pydantic.Field(ge=1, le=1000)] = 1
     """Share of what tenants compete for: a tenant of weight 4 gets four times as much as one of weight 1."""
-    lanes: (
-        Annotated[tuple[pools.Lane, ...], pydantic.Field(min_length=1, max_length=2, json_schema_extra=_SET)] | None
-    ) = None
+    lanes: Lanes | None = None
     """Lanes of topics that it may be named on; none: both."""
-    topics: (
-        Annotated[tuple[pools.TopicName, ...], pydantic.Field(min_length=1, max_length=64, json_schema_extra=_SET)]
-        | None
-    ) = None
+    topics: Topics | None = None
     """Topics that it may be named on; none: any whose binding lets it."""
-    buckets: (
-        Annotated[tuple[BucketName, ...], pydantic.Field(min_length=1, max_length=64, json_schema_extra=_SET)] | None
-    ) = None
+    buckets: Buckets | None = None
     """Buckets that its recordings may lie in; none: any whose binding lets it."""
     webhook: SecretReference | None = None
     """Where it is told of outcomes: a Secret with the keys `url`, `secret` and, during a rotation, `next-secret`."""
@@ -128,10 +124,10 @@ class Tenant(pools.Spec):
     @classmethod
     def _refuse_what_is_not_built(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            asked = [_refusal(name) for name in _NOT_BUILT if data.get(name) is not None]
+            asked = [_refusal(name) for name in REFUSED if data.get(name) is not None]
             if asked:
                 raise ValueError("; ".join(asked))
-            return {name: value for name, value in data.items() if name not in _NOT_BUILT}
+            return {name: value for name, value in data.items() if name not in REFUSED}
         return data
 
     @pydantic.field_validator("id")

@@ -20,7 +20,11 @@ NOT_BUILT = {
 """What a policy may be expected to promise, by field."""
 
 
+Lane = Literal["live", "bulk"]
 Term = Annotated[str, pydantic.Field(min_length=1, max_length=100)]
+
+
+_HTTP_URL = pydantic.TypeAdapter(pydantic.HttpUrl)
 
 
 class Webhook(pydantic.BaseModel):
@@ -78,7 +82,7 @@ class TenantPolicy(pydantic.BaseModel):
     """Audio-seconds that may begin at once after a rest, at least one window; none: a minute's worth."""
     concurrency: Annotated[int, pydantic.Field(ge=1)] | None = None
     """Recordings of the tenant that one consumer works on at once; none: as many as it works on."""
-    lanes: tuple[Literal["live", "bulk"], ...] = ()
+    lanes: tuple[Lane, ...] = ()
     """Lanes of topics that it may be named on; none: both."""
     topics: tuple[str, ...] = ()
     """Topics that it may be named on, within what `kafka.topics` binds; none: any."""
@@ -97,6 +101,14 @@ class TenantPolicy(pydantic.BaseModel):
         shared = (self.audio_seconds_per_minute, self.concurrency, self.webhook, self.twilio)
         bound = self.lanes or self.topics or self.buckets
         return any(one is not None for one in shared) or self.weight != 1.0 or bool(bound)
+
+    def may_be_named_on(self, topic: str, *, lane: Lane) -> bool:
+        """Say whether events on a topic may announce its recordings, as far as this policy goes."""
+        return (not self.topics or topic in self.topics) and (not self.lanes or lane in self.lanes)
+
+    def may_lie_in(self, bucket: str) -> bool:
+        """Say whether its recordings may lie in a bucket, as far as this policy goes."""
+        return not self.buckets or bucket in self.buckets
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -118,6 +130,14 @@ class TenantPolicy(pydantic.BaseModel):
     @classmethod
     def _is_an_id(cls, name: str) -> str:
         return identity.parse_id(name, what="tenant")
+
+
+def parse_url(text: str) -> str:
+    """Return the address of an endpoint; raise `ValueError` that says what it has to be, never what it is."""
+    try:
+        return str(_HTTP_URL.validate_python(text))
+    except pydantic.ValidationError:
+        raise ValueError("is no http:// or https:// address") from None
 
 
 def parse_file(text: bytes, *, what: str) -> dict[str, TenantPolicy]:
@@ -168,7 +188,7 @@ def _problem(what: str, tenant: object, found: Mapping[str, Any]) -> str:
 def _listed(text: bytes, *, what: str) -> list[Any]:
     try:
         plain = _load(text.decode())
-    except (UnicodeDecodeError, yaml.YAMLError) as exc:
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
         raise errors.ConfigurationError(f"{what}: {' '.join(str(exc).split())}") from exc
     listed = plain.get("tenants") if isinstance(plain, dict) and set(plain) == {"tenants"} else plain
     if not isinstance(listed, list):

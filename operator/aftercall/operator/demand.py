@@ -15,15 +15,34 @@ _FORGOTTEN = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Later:
+    """Work that is due later than the pool promises, as on a bulk lane: so much waits, to be gone in so many seconds.
+
+    They get fewer as the oldest of it grows older: a target that stood still would leave an eighth of a backlog behind
+    after two of them.
+    """
+
+    audio_s: float
+    drain_target_s: float
+
+    def within(self, horizon_s: float) -> float:
+        """Return the audio-seconds of it that are to be worked on in so many seconds."""
+        return self.audio_s * min(1.0, horizon_s / self.drain_target_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Load:
-    """One reading of a tenant. `arrived_audio_s` only ever grows, while nothing restarts; None is unknown."""
+    """One reading of a tenant. `arrived_audio_s` only ever grows, while nothing restarts; None is unknown.
+
+    Both are of what is due as the pool promises. What may take longer stands in `later`, and counts by what waits
+    alone: how fast it comes says nothing of how fast it must go, and that it waits is what it is there for.
+    """
 
     arrived_audio_s: float | None
     waiting_audio_s: float | None
     limit_per_s: float | None = None
     """Audio-seconds a second that its limit lets through; None: no limit."""
-    drain_target_s: float | None = None
-    """Seconds over which its backlog is spread, where that is longer than the pool's, as for bulk; None: the pool's."""
+    later: tuple[Later, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,13 +64,12 @@ class Share:
     rate_per_s: float
     waiting_audio_s: float
     limit_per_s: float
-    drain_target_s: float | None = None
+    later: tuple[Later, ...] = ()
 
     def within(self, horizon_s: float, rate_share: float) -> float:
         """Return the audio-seconds of it that are to be worked on in so many seconds."""
-        due = 1.0 if self.drain_target_s is None else min(1.0, horizon_s / self.drain_target_s)
-        arriving = rate_share * self.rate_per_s * horizon_s
-        return min(self.limit_per_s * horizon_s, arriving + due * self.waiting_audio_s)
+        due = rate_share * self.rate_per_s * horizon_s + self.waiting_audio_s
+        return min(self.limit_per_s * horizon_s, due + sum(each.within(horizon_s) for each in self.later))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,7 +87,7 @@ class Demand:
     @property
     def waiting_audio_s(self) -> float:
         """Everything that waits, whether a limit lets it through or not."""
-        return sum(each.waiting_audio_s for each in self.shares)
+        return sum(each.waiting_audio_s + sum(one.audio_s for one in each.later) for each in self.shares)
 
     def within(self, horizon_s: float, rate_share: float = 1.0) -> float:
         """Return the audio-seconds to be worked on in so many seconds: what waits, and a share of what arrives.
@@ -96,7 +114,7 @@ def read(
             is_whole = False
         limit = math.inf if load.limit_per_s is None else load.limit_per_s
         per_s = 0.0 if rate is None or rate.per_s is None else rate.per_s
-        shares.append(Share(per_s, max(0.0, waiting or 0.0), limit, load.drain_target_s))
+        shares.append(Share(per_s, max(0.0, waiting or 0.0), limit, load.later))
     for name in rates.keys() - loads.keys():
         if now_s - rates[name].read_at_s < _FORGOTTEN * time_constant_s:
             kept[name] = rates[name]

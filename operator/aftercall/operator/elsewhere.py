@@ -18,7 +18,8 @@ _TIME_CONSTANT_S = 30.0
 class Service:
     """One consumer's part: the highest that it reported, what of that is counted here, and how fast it grows.
 
-    `told` is what others had begun at the last answer that it applied, `sent` at the last that was sent.
+    `told` is what others had begun at the last answer that it applied, `sent` at the last that was sent; `at` is the
+    number of the report that told of it last.
     """
 
     reported: Sequence[float] = ()
@@ -26,6 +27,7 @@ class Service:
     told: Sequence[float] = ()
     sent: Sequence[float] = ()
     per_s: float | None = None
+    at: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,17 +37,21 @@ class Services:
     begun: Sequence[float] = ()
     of: dict[str, Service] = dataclasses.field(default_factory=dict)
 
-    def count(self, consumer: str, begun: Sequence[float], *, passed_s: float | None, is_same: bool) -> float:
-        """Take in what a consumer has begun since its process did; return how fast it begins, audio-seconds a second.
+    def count(
+        self, consumer: str, begun: Sequence[float], *, number: int, before: int | None, passed_s: float | None
+    ) -> float:
+        """Take in what a consumer has begun; return how fast it begins, in audio-seconds a second.
 
-        `passed_s` is since its last report, None at the first: what it had begun before that began before this
-        operator. `is_same` is False for a process that has begun anew, and counts from zero.
+        `number` is its report's, `before` that of the same process before it: a process that has begun anew, or that
+        has not told of the tenant since, counts from zero. `passed_s` is since its last report, None at the first of
+        all: what it had begun before that, it began before this operator.
         """
         known = self.of.get(consumer)
-        if known is None or not is_same:
+        if known is None or known.at != before:
             mine = known.mine if known is not None else ()
             others = _less(self.begun, mine)
             known = self.of[consumer] = Service((), mine, others, others)
+        known.at = number
         if passed_s is None:
             known.reported = tuple(begun)
             return 0.0

@@ -38,7 +38,7 @@ class NotLeadingError(Exception):
 class _Consumer:
     """A process: its last report's number, when that came by the Lease's clock, and the last answer that was sent.
 
-    `retired` are the processes before it that had its name.
+    `retired` are the processes before it that had its name, `tenants` those that it has a place at.
     """
 
     instance: str
@@ -46,6 +46,7 @@ class _Consumer:
     heard_at_s: float
     retired: tuple[str, ...] = ()
     sent: int = 0
+    tenants: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(slots=True)
@@ -117,6 +118,7 @@ class Exchange:
             self._release(name)
         else:
             found = self._share_out(name, report, limits, before, one, sure_s)
+            one.tenants = self._left(name, report, before, sure_s)
         return reports.Grants(epoch=self._epoch, number=one.sent, lease_s=lease_s, grants=tuple(found))
 
     def gone(self, pool: str, consumer: str) -> None:
@@ -139,13 +141,19 @@ class Exchange:
         now_s: float,
     ) -> list[reports.Grant]:
         passed_s = now_s - before.heard_at_s if before is not None else None
-        is_same = before is not None and before.instance == one.instance
+        same = before if before is not None and before.instance == one.instance else None
         is_told = before is not None and report.answered >= before.sent
         may_raise = now_s - self._began_at_s >= self._lease_s
         found = []
         for load in report.tenants:
             tenant = self._tenants.setdefault(load.tenant, _Tenant())
-            begun_per_s = tenant.services.count(name, load.begun_audio_s, passed_s=passed_s, is_same=is_same)
+            begun_per_s = tenant.services.count(
+                name,
+                load.begun_audio_s,
+                number=one.number,
+                before=None if same is None else same.number,
+                passed_s=passed_s,
+            )
             others = tenant.services.elsewhere(name, is_told=is_told)
             seat = tenant.seats.get(name)
             out = seat.acknowledged(report.answered, now_s=now_s) if seat is not None else ()
@@ -177,12 +185,33 @@ class Exchange:
             )
         return found
 
+    def _left(
+        self, name: str, report: reports.ConsumerReport, before: _Consumer | None, now_s: float
+    ) -> frozenset[str]:
+        """Take back what a consumer had of tenants that it tells no more of, once it has applied an answer without."""
+        told = {load.tenant for load in report.tenants}
+        kept = set(told)
+        for each in before.tenants - told if before is not None else ():
+            tenant = self._tenants[each]
+            seat = tenant.seats[name]
+            if out := seat.acknowledged(report.answered, now_s=now_s):
+                tenant.seats[name] = dataclasses.replace(seat, out=out)
+                kept.add(each)
+            else:
+                self._vacate(each, name)
+        return frozenset(kept)
+
+    def _vacate(self, of: str, name: str) -> None:
+        tenant = self._tenants[of]
+        tenant.seats.pop(name, None)
+        tenant.services.of.pop(name, None)
+        if not tenant.seats:
+            del self._tenants[of]
+
     def _release(self, name: str) -> None:
         """Take back what a consumer had, and forget tenants that no other knows."""
-        for tenant in self._tenants.values():
-            tenant.seats.pop(name, None)
-            tenant.services.of.pop(name, None)
-        self._tenants = {each: tenant for each, tenant in self._tenants.items() if tenant.seats}
+        for each in list(self._tenants):
+            self._vacate(each, name)
 
     def _sweep(self, now_s: float) -> None:
         """Once a lease, forget consumers that nobody hears of any more."""

@@ -7,10 +7,46 @@ back to Kafka and to another again, arrives once.
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 
 from aftercall.contracts import reports
 from aftercall.operator import demand, unread
+
+_LEFT = 0.5
+
+Line = tuple[str, reports.Lane]
+"""A tenant's work on one lane. One tenant without a name stands for those of whom nobody has told."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Terms:
+    """When the work of a pool is due, and what its tenants may use."""
+
+    limits_per_s: Mapping[str, float]
+    drain_target_s: float
+    """Of what is due as the pool promises."""
+    later_s: Mapping[reports.Lane, float] = dataclasses.field(default_factory=dict)
+    """Seconds in which the work of a lane is due, where that is later than the pool promises."""
+    share: float = 0.25
+    """Of the seconds that are left of such a promise: what waits is spread over so many."""
+    audio_per_message_s: float = 300.0
+    """Of a message of which nothing is known."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Found:
+    """What there is of a line: what waits, how many recordings that are, what is worked on, the oldest's age."""
+
+    waiting_audio_s: float = 0.0
+    waiting: int = 0
+    running_audio_s: float = 0.0
+    oldest_s: float = 0.0
+
+    @property
+    def left_audio_s(self) -> float:
+        """Return what is to be done: of what is worked on half is left, on average, and never nothing."""
+        return self.waiting_audio_s + _LEFT * self.running_audio_s
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,23 +59,23 @@ class Heard:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is known of a pool's consumers. `served` is by tenant, since this operator began."""
+    """What is known of a pool's consumers. `served` is by tenant and lane, since this operator began."""
 
     heard: Mapping[str, Heard] = dataclasses.field(default_factory=dict)
-    served: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    served: Mapping[Line, float] = dataclasses.field(default_factory=dict)
 
 
 def hear(known: Ledger, report: reports.ConsumerReport, *, now_s: float) -> Ledger:
     """Return what is known after a report. A process that has begun anew counts from zero."""
     before = known.heard.get(report.consumer)
-    counted: dict[str, float] = {}
+    counted: dict[Line, float] = {}
     if before is not None and before.report.instance == report.instance:
-        counted = {each.tenant: each.served_audio_s for each in before.report.tenants}
+        counted = {_line(each): each.served_audio_s for each in before.report.tenants}
     served = dict(known.served)
     if before is not None:  # what an unknown consumer has served was served before this operator began
         for each in report.tenants:
-            more = each.served_audio_s - counted.get(each.tenant, 0.0)
-            served[each.tenant] = served.get(each.tenant, 0.0) + max(0.0, more)
+            more = each.served_audio_s - counted.get(_line(each), 0.0)
+            served[_line(each)] = served.get(_line(each), 0.0) + max(0.0, more)
     return Ledger({**known.heard, report.consumer: Heard(report, now_s)}, served)
 
 
@@ -54,47 +90,62 @@ def forget(known: Ledger, consumer: str) -> Ledger:
 
 
 def loads(
-    known: Ledger,
-    beyond: unread.Unread,
-    limits: Mapping[str, float],
-    *,
-    audio_per_message_s: float,
-    now_s: float,
-    stale_s: float,
+    known: Ledger, beyond: Mapping[reports.Lane | None, unread.Unread], terms: Terms, *, now_s: float, stale_s: float
 ) -> tuple[dict[str, demand.Load], bool]:
     """Return every tenant's load, what consumers have and its part of what nobody has read; and whether that is all.
 
-    Unread messages count by the recent mix of tenants and lengths that consumers tell of; where none does, as one
-    tenant without a name and without a limit, with `audio_per_message_s` each. A consumer that has fallen silent makes
-    what it had a lower bound: it may have finished it, or more may have come.
+    Unread messages of a lane count by the recent mix of tenants and lengths that consumers tell of it; where none does,
+    as one tenant without a name and without a limit. What was put aside, `beyond[None]`, has no lane that the operator
+    could know: it counts by the mix of everything that waits. A tenant that is put aside has filled its share and waits
+    the most, so that its limit holds for that too; and where nothing waits, what is put aside counts as live, rather
+    too urgent than late.
+
+    A consumer that has fallen silent makes what it had a lower bound: it may have finished it, or more may have come.
     """
-    waiting: dict[str, float] = {}
-    there: dict[str, float] = {}
-    n_waiting: dict[str, int] = {}
-    is_whole = beyond.is_whole
+    found: dict[Line, _Found] = {}
+    is_whole = all(each.is_whole for each in beyond.values())
     for each in known.heard.values():
         is_whole = is_whole and now_s - each.at_s < stale_s
         for load in each.report.tenants:
-            waiting[load.tenant] = waiting.get(load.tenant, 0.0) + load.waiting_audio_s
-            there[load.tenant] = there.get(load.tenant, 0.0) + load.waiting_audio_s + load.running_audio_s
-            n_waiting[load.tenant] = n_waiting.get(load.tenant, 0) + load.waiting
-    for tenant, audio_s in _spread(beyond.messages, waiting, n_waiting, audio_per_message_s).items():
-        waiting[tenant] = waiting.get(tenant, 0.0) + audio_s
-        there[tenant] = there.get(tenant, 0.0) + audio_s
-    found = {
-        tenant: demand.Load(known.served.get(tenant, 0.0) + there[tenant], waiting[tenant], limits.get(tenant))
-        for tenant in there
-    }
-    return found, is_whole
+            one = found.setdefault(_line(load), _Found())
+            one.waiting_audio_s += load.waiting_audio_s
+            one.waiting += load.waiting
+            one.running_audio_s += load.running_audio_s
+            one.oldest_s = max(one.oldest_s, load.oldest_waiting_s or 0.0)
+    spread = [_spread(lane, each.messages, found, terms.audio_per_message_s) for lane, each in beyond.items()]
+    for more in spread:
+        for line, audio_s in more.items():
+            found.setdefault(line, _Found()).waiting_audio_s += audio_s
+    return {tenant: _load(tenant, known, found, terms) for tenant, _ in found}, is_whole
+
+
+def _line(load: reports.TenantLoad) -> Line:
+    return load.tenant, load.lane
 
 
 def _spread(
-    messages: int, waiting: Mapping[str, float], n_waiting: Mapping[str, int], audio_per_message_s: float
-) -> dict[str, float]:
-    """Return the audio-seconds of unread messages by tenant."""
-    total = sum(n_waiting.values())
+    lane: reports.Lane | None, messages: int, found: Mapping[Line, _Found], audio_per_message_s: float
+) -> dict[Line, float]:
+    """Return the audio-seconds of unread messages by tenant and lane."""
     if not messages:
         return {}
+    mix = {line: one for line, one in found.items() if one.waiting and lane in {None, line[1]}}
+    total = sum(one.waiting for one in mix.values())
     if not total:
-        return {"": messages * audio_per_message_s}
-    return {tenant: messages / total * waiting[tenant] for tenant, n in n_waiting.items() if n}
+        return {("", lane or "live"): messages * audio_per_message_s}
+    return {line: messages / total * one.waiting_audio_s for line, one in mix.items()}
+
+
+def _load(tenant: str, known: Ledger, found: Mapping[Line, _Found], terms: Terms) -> demand.Load:
+    arrived = waiting = 0.0
+    later = []
+    for lane in typing.get_args(reports.Lane):
+        one = found.get((tenant, lane), _Found())
+        if lane not in terms.later_s:
+            # What was served stays in it where nothing is left: a total must not fall and rise again.
+            arrived += known.served.get((tenant, lane), 0.0) + one.waiting_audio_s + one.running_audio_s
+            waiting += one.left_audio_s
+        elif one.left_audio_s:
+            left_s = terms.later_s[lane] - one.oldest_s
+            later.append(demand.Later(one.left_audio_s, max(terms.drain_target_s, terms.share * left_s)))
+    return demand.Load(arrived, waiting, terms.limits_per_s.get(tenant), tuple(later))

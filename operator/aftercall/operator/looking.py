@@ -192,6 +192,7 @@ class Looker:
         observe.set(metrics.OPERATOR_BACKLOG, decided.wanted.waiting_audio_s, pool=name)
         observe.set(metrics.OPERATOR_UNREAD, unread.count(seen.partitions.values()).messages, pool=name)
         observe.set(metrics.OPERATOR_ARRIVING, decided.wanted.rate_per_s, pool=name)
+        observe.set(metrics.OPERATOR_PROMISE, spec.promise_seconds, pool=name)
         drain_s = None if decided.speech is None else decided.speech.drain_s
         observe.set(metrics.OPERATOR_DRAIN, float("inf") if drain_s is None else drain_s, pool=name)
         learned = {"consumers": (self._state.prepared, spec.consumers.capacity_audio_seconds_per_minute)}

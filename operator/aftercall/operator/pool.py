@@ -8,18 +8,22 @@ from collections.abc import Callable, Mapping
 from aftercall.contracts import pools, reports
 from aftercall.operator import capacity, demand, ledger, scaling, unread
 
-AUDIO_PER_MESSAGE_S = 300.0
-"""Of a message of which nothing is known: two channels of a short call."""
 STALE_S = 30.0
 """Seconds after which a consumer that reports every few has fallen silent."""
 TIME_CONSTANT_S = 180.0
 """Of the arrival rate: longer reacts late, shorter to every long call."""
 _FULL = 0.9
+_LANES: dict[pools.Lane, reports.Lane] = {pools.Lane.LIVE: "live", pools.Lane.BULK: "bulk"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read; None is unknown. `partitions` are by topic and number, without the positions of reports."""
+    """What was read; None is unknown.
+
+    `partitions` are by topic and number, without the positions of reports: of the pool's topics, and of the one where
+    its consumers put aside what is over a tenant's share. What is parked until it can be taken is no work, and has no
+    place in them.
+    """
 
     known: ledger.Ledger
     partitions: Mapping[tuple[str, int], unread.Partition]
@@ -54,15 +58,8 @@ class Decisions:
 
 def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
     """Return what a pool is to be, and the state for the next look."""
-    beyond = unread.count(_with_positions(seen, now_s))
-    loads, is_whole = ledger.loads(
-        seen.known,
-        beyond,
-        seen.limits_per_s,
-        audio_per_message_s=AUDIO_PER_MESSAGE_S,
-        now_s=now_s,
-        stale_s=STALE_S,
-    )
+    beyond = _unread(spec, seen, now_s)
+    loads, is_whole = ledger.loads(seen.known, beyond, _terms(spec, seen), now_s=now_s, stale_s=STALE_S)
     wanted, rates = demand.read(loads, state.rates, now_s=now_s, time_constant_s=TIME_CONSTANT_S, is_whole=is_whole)
     heard = _sample(seen, state, now_s, lambda one: one.heard)
     prepared = _sample(seen, state, now_s, lambda one: one.prepared)
@@ -111,6 +108,7 @@ def _speech(
         headroom=asked.headroom_percent / 100,
         stabilization_s=asked.stabilization_seconds,
         cold_start_s=asked.cold_start_seconds,
+        promise_s=spec.promise_seconds,
         max_step=asked.max_step,
     )
     consumers_are_full = prepared is not None and prepared.is_saturated
@@ -140,7 +138,7 @@ def _consumers(
     policy = scaling.Policy(
         asked.min_replicas,
         asked.max_replicas,
-        drain_target_s=spec.promise_seconds / 4 if spec.scaling is None else spec.scaling.drain_target_seconds,
+        drain_target_s=_drain_target_s(spec),
         stabilization_s=asked.stabilization_seconds,
         cold_start_s=0.0,
     )
@@ -151,11 +149,41 @@ def _consumers(
         seen.consumers_ready,
         capacity.per_replica(estimate, prior),
         ceiling=ceiling or None,
+        useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
     )
     return *scaling.decide(wanted, fleet, state.consumers, policy, now_s=now_s), estimate
 
 
-def _with_positions(seen: Reading, now_s: float) -> list[unread.Partition]:
+def _drain_target_s(spec: pools.TranscriptionPool) -> float:
+    return spec.promise_seconds / 4 if spec.scaling is None else spec.scaling.drain_target_seconds
+
+
+def _terms(spec: pools.TranscriptionPool, seen: Reading) -> ledger.Terms:
+    """Return when work is due. A lane is as urgent as the most urgent of its topics."""
+    due_s: dict[reports.Lane, float] = {}
+    for topic in spec.topics:
+        promise_s = float(topic.promise_seconds or spec.promise_seconds)
+        lane = _LANES[topic.lane]
+        due_s[lane] = min(promise_s, due_s.get(lane, promise_s))
+    target_s = _drain_target_s(spec)
+    return ledger.Terms(
+        seen.limits_per_s,
+        target_s,
+        later_s={lane: each for lane, each in due_s.items() if each > spec.promise_seconds},
+        share=min(1.0, target_s / spec.promise_seconds),
+    )
+
+
+def _unread(spec: pools.TranscriptionPool, seen: Reading, now_s: float) -> dict[reports.Lane | None, unread.Unread]:
+    """Return what nobody has read by lane; None is what was put aside, which has lost it."""
+    lanes = {topic.name: _LANES[topic.lane] for topic in spec.topics}
+    by_lane: dict[reports.Lane | None, list[unread.Partition]] = {}
+    for (topic, _), each in _with_positions(seen, now_s).items():
+        by_lane.setdefault(lanes.get(topic), []).append(each)
+    return {lane: unread.count(each) for lane, each in by_lane.items()}
+
+
+def _with_positions(seen: Reading, now_s: float) -> dict[tuple[str, int], unread.Partition]:
     """Return the partitions with the positions that consumers have reported; the furthest, if two have reported one."""
     positions: dict[tuple[str, int], int] = {}
     for each in seen.known.heard.values():
@@ -163,7 +191,7 @@ def _with_positions(seen: Reading, now_s: float) -> list[unread.Partition]:
             for one in each.report.positions:
                 place = one.topic, one.partition
                 positions[place] = max(one.position, positions.get(place, 0))
-    return [dataclasses.replace(each, position=positions.get(place)) for place, each in seen.partitions.items()]
+    return {place: dataclasses.replace(each, position=positions.get(place)) for place, each in seen.partitions.items()}
 
 
 def _sample(

@@ -8,8 +8,9 @@ A fleet is the speech replicas of a pool, or its consumers. Three wishes are wei
   they leave, the new ones must do within the drain target that follows. What was ordered already counts, and until it
   comes the sum of what waits and what is yet to arrive stays the same, so that a wait for a GPU orders no second one.
 
-Up goes at once, by a step; down goes to the largest wish of the stabilization window. A number that could not be read
-is a lower bound: it may raise, it never lowers.
+Up goes at once, by a step; down goes to the largest wish of the stabilization window and a tenth, and that window is
+longer where replicas come back too late for what is promised. A number that could not be read is a lower bound: it may
+raise, it never lowers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ import enum
 import math
 
 from aftercall.operator import demand
+
+_SLACK = 1.1
+"""Replicas go down to what is needed and a tenth: else one would go and come back with every swing. What that costs is
+less than what it saves: of those that went, most were missed."""
+_KEPT = 2.0
+"""Cold starts without a use for it after which a replica goes that could not come back in time."""
 
 
 class Reason(enum.StrEnum):
@@ -53,9 +60,11 @@ class Policy:
     arrives would take until what waits asks for more: at -0.2 calls wait up to a sixth of the drain target at steady
     load, and no part of a replica idles."""
     stabilization_s: float = 300.0
-    """Seconds for which the largest wish counts before replicas go."""
+    """Seconds for which the largest wish counts before replicas go; `window_s` may be longer."""
     cold_start_s: float = 60.0
     """Seconds from asking for a replica to its first work."""
+    promise_s: float | None = None
+    """Seconds in which work is due; None: nothing is promised."""
     max_step: int | None = None
     """Replicas that may be added by one decision; None: as many as are wanted."""
 
@@ -64,6 +73,18 @@ class Policy:
             raise ValueError(f"{self.min_replicas} to {self.max_replicas} replicas are no range")
         if not (self.drain_target_s > 0 and -1 <= self.headroom < 1):
             raise ValueError("a drain target is over 0 s and headroom is -1 to under 1")
+
+    @property
+    def window_s(self) -> float:
+        """Return the seconds for which the largest wish counts before replicas go.
+
+        A replica that is asked for when work comes begins after the cold start, and works off what waits within the
+        drain target. Where the promise is shorter than both, only one that has stayed is in time: then one stays until
+        twice the cold start has passed without a use for it.
+        """
+        if self.promise_s is None or self.cold_start_s + self.drain_target_s <= self.promise_s:
+            return self.stabilization_s
+        return max(self.stabilization_s, _KEPT * self.cold_start_s)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +98,9 @@ class Fleet:
     ready: int | None
     capacity_per_s: float
     ceiling: int | None = None
+    useful: int | None = None
+    """How many have something to do, however much that is (consumers: partitions with something in them); None: all.
+    Another bound, but one that changes by the second: what is there goes at its leisure."""
     is_held_back: bool = False
     """Whether more replicas would idle, since what feeds them is at its end (no GPU while consumers are)."""
 
@@ -115,18 +139,21 @@ def decide(
     """Return how many replicas there should be, and the state for the next decision."""
     if fleet.asked is None:
         return Decision(None, Reason.UNKNOWN_REPLICAS), state
-    wish, reason = _wish(wanted, fleet, state, policy, now_s)
+    need, reason = _need(wanted, fleet, state, policy, now_s)
+    wish = _whole(need)
     ceiling = (
         policy.max_replicas
         if fleet.ceiling is None
         else max(policy.min_replicas, min(policy.max_replicas, fleet.ceiling))
     )
-    bounded = max(policy.min_replicas, min(ceiling, wish))
+    useful = ceiling if fleet.useful is None else min(ceiling, fleet.useful)
+    bounded = max(policy.min_replicas, min(useful, wish))
+    kept = max(policy.min_replicas, min(useful, _whole(need * _SLACK)))
     if bounded != wish:
         reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
     # Who has just begun has seen no wishes: what is there was somebody's.
     known = state.wishes or (Wish(now_s, fleet.asked),)
-    wishes = _pushed(_within(known, policy.stabilization_s, now_s), Wish(now_s, bounded))
+    wishes = _pushed(_within(known, policy.window_s, now_s), Wish(now_s, kept))
     replicas = bounded
     if bounded < fleet.asked:
         # Down to the largest wish of the window, never up because of it.
@@ -135,7 +162,9 @@ def decide(
         if replicas > bounded:
             reason = Reason.STABILIZING if wanted.is_whole else Reason.UNKNOWN_BACKLOG
     elif bounded > fleet.asked:
-        stepped = bounded if policy.max_step is None else max(fleet.asked + policy.max_step, policy.min_replicas)
+        # A look that is taken again, since its write was refused, is no second step.
+        step = policy.max_step if state.raised_at_s != now_s else 0
+        stepped = bounded if step is None else max(fleet.asked + step, policy.min_replicas)
         if fleet.is_held_back and fleet.asked > 0:
             replicas, reason = max(fleet.asked, policy.min_replicas), Reason.CONSUMERS_FIRST
         elif bounded > stepped:
@@ -144,8 +173,8 @@ def decide(
     return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s)
 
 
-def _wish(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[int, Reason]:
-    """Return the largest of what is wished for, before any bound."""
+def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[float, Reason]:
+    """Return the largest of what is wished for, in replicas and parts of one, before any bound."""
     asked = fleet.asked or 0
     per_s = fleet.capacity_per_s
     arriving, waiting = wanted.rate_per_s, wanted.waiting_audio_s
@@ -159,14 +188,17 @@ def _wish(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now
     missing = wanted.within(horizon_s, rate_share) / per_s - ready * horizon_s
     made_up = ready + missing / target_s if missing > 0 else 0.0
     need = max(keep_up, drain, made_up)
-    wish = math.ceil(need - 1e-9)
-    if wish == 0:
-        return (1, Reason.WOKEN) if waiting > 0 else (0, Reason.IDLE)
+    if _whole(need) == 0:
+        return (1.0, Reason.WOKEN) if waiting > 0 else (0.0, Reason.IDLE)
     if asked == 0:
-        return wish, Reason.WOKEN
+        return need, Reason.WOKEN
     if made_up == need and made_up > drain:
-        return wish, Reason.COLD_START
-    return wish, Reason.KEEPING_UP if keep_up >= drain else Reason.DRAINING
+        return need, Reason.COLD_START
+    return need, Reason.KEEPING_UP if keep_up >= drain else Reason.DRAINING
+
+
+def _whole(need: float) -> int:
+    return math.ceil(need - 1e-9)
 
 
 def _cold_start_left_s(fleet: Fleet, state: State, policy: Policy, now_s: float) -> float:

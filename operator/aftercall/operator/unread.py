@@ -50,6 +50,12 @@ def of_partition(seen: Partition) -> int | None:
     return seen.end - max(since, seen.begin)
 
 
+def unfinished(partitions: Iterable[Partition]) -> int:
+    """Return how many partitions hold what is not committed, or may: more consumers than those have nothing to do."""
+    found = [of_partition(dataclasses.replace(each, position=None)) for each in partitions]
+    return sum(each is None or each > 0 for each in found)
+
+
 def count(partitions: Iterable[Partition]) -> Unread:
     """Return what is unread of all partitions of a pool's topics."""
     found = [of_partition(each) for each in partitions]

@@ -18,7 +18,7 @@ from ray import serve
 from ray.serve import exceptions, handle
 
 from aftercall.contracts import errors, sections, settings, windows
-from aftercall.serve import allocator, backends, packing, turns, wire
+from aftercall.serve import allocator, backends, packing, ray_metrics, turns, wire
 
 _RETRY_AFTER_S = 1
 _BATCHES_HELD = 2
@@ -31,7 +31,7 @@ class Speech:
     """One replica: an engine, and the line of windows before it."""
 
     async def __init__(self, speech: sections.Speech) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._backend = backends.build(speech)
+        self._backend = backends.build(speech, on_batch=ray_metrics.Batches().count)
         await self._backend.start()
 
     async def answer(self, head: bytes, pcm: bytes) -> bytes:

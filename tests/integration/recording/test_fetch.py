@@ -13,7 +13,8 @@ import obstore.store
 import pytest
 
 from aftercall.consumers.recording import fetch
-from aftercall.contracts import errors, outcomes
+from aftercall.contracts import errors, outcomes, services
+from aftercall.contracts import tenants as contract
 
 Reason = outcomes.Reason
 
@@ -159,3 +160,35 @@ def test_a_full_disk_is_waited_for(
         run((folder / "acme" / "call 1.wav").as_uri(), tmp_path)
 
     assert caught.value.reason is Reason.DISK_FULL
+
+
+@pytest.mark.parametrize(
+    ("tenants", "listed", "is_fetched"),
+    [(None, (), True), (None, ("calls",), True), (None, ("other",), False), ({"globex"}, ("calls",), False)],
+)
+def test_a_bucket_must_be_bound_to_the_tenant_and_listed_by_its_policy(
+    tmp_path: pathlib.Path, tenants: set[str] | None, listed: tuple[str, ...], is_fetched: bool
+) -> None:
+    """Either alone refuses, with one answer, whatever is asked of it."""
+    store = obstore.store.MemoryStore()
+    obstore.put(store, "c1.wav", b"RIFF")
+    policy = contract.TenantPolicy(name="acme", buckets=listed)
+    fetcher = fetch.Fetcher(
+        folders=[],
+        max_size_bytes=100,
+        sources={"s3://calls": fetch.Source(store, frozenset(tenants) if tenants is not None else None)},
+        may_lie_in=lambda tenant, bucket: policy.may_lie_in(bucket),
+    )
+    bucket = services.Bucket(name="calls", tenants=tuple(tenants or ()))
+
+    assert is_fetched == bucket.admits(policy)
+    for ask in (
+        lambda: fetcher.fetch("s3://calls/c1.wav", tmp_path / "spool", tenant="acme"),
+        lambda: fetcher.pin("s3://calls/c1.wav", tenant="acme"),
+    ):
+        if is_fetched:
+            asyncio.run(ask())
+            continue
+        with pytest.raises(errors.RejectedError, match="recordings of 'acme' are not taken from s3://calls;") as caught:
+            asyncio.run(ask())
+        assert Reason.FORBIDDEN_SOURCE is caught.value.reason

@@ -80,6 +80,14 @@ async def test_metrics_are_for_this_machine(keys: dict[str, str], peer: str, hos
         assert api_service.problem_of(answer)
 
 
+async def test_metrics_come_as_openmetrics_where_that_is_asked_for() -> None:
+    """Only there are exemplars."""
+    answer = await get(api_service.MemoryService(), "/metrics", headers={"Accept": "application/openmetrics-text"})
+
+    assert "application/openmetrics-text; version=1.0.0; charset=utf-8" == answer.headers["content-type"]
+    assert answer.text.endswith("# EOF\n")
+
+
 async def test_openapi_documents_every_problem_in_its_one_form() -> None:
     """Every endpoint under /v1 says what any request may be answered; OpenAI's clients have their own."""
     document = (await get(api_service.MemoryService(), "/openapi.json")).json()

@@ -11,12 +11,14 @@ import sys
 
 import material
 import pytest
+import yaml
 
 COMMANDS = (
     "transcribe",
     "up",
     "consume",
     "relay",
+    "operator",
     "api",
     "publish",
     "status",
@@ -118,6 +120,8 @@ def test_schema_prints_what_validates() -> None:
     """A name lists nothing else; no name lists all."""
     assert "transcript" in run("schema").stdout.split()
     assert json.loads(run("schema", "recording-ready").stdout)["title"] == "io.aftercall.recording.ready.v1"
+    definition = yaml.safe_load(run("schema", "tenants.aftercall.io").stdout)
+    assert ("CustomResourceDefinition", "Tenant") == (definition["kind"], definition["spec"]["names"]["kind"])
 
 
 def test_doctor_checks_everything(tmp_path: pathlib.Path) -> None:

@@ -50,6 +50,17 @@ def test_a_seed_says_the_same_again(tmp_path: pathlib.Path) -> None:
     assert first != other
 
 
+def test_headroom_may_be_below_zero_as_a_pools_may(tmp_path: pathlib.Path) -> None:
+    """Then calls wait longer, and fewer hours are paid."""
+    files = [tmp_path / name for name in ("none", "below")]
+    for file, headroom in zip(files, ("0", "-0.5"), strict=True):
+        assert 0 == simulate("diurnal", *QUICK, "--headroom", headroom, "--json", str(file)).exit_code
+
+    none, below = (json.loads(file.read_text())["policies"]["aftercall"] for file in files)
+    assert below["gpu_hours"] < none["gpu_hours"]
+    assert below["waits"]["p50_s"] > none["waits"]["p50_s"]
+
+
 def test_ones_own_calls(tmp_path: pathlib.Path) -> None:
     """From a file with a line each."""
     calls = tmp_path / "calls.csv"
@@ -58,15 +69,38 @@ def test_ones_own_calls(tmp_path: pathlib.Path) -> None:
     done = simulate(str(calls), "--capacity", "20", "--max", "4")
 
     assert 0 == done.exit_code
-    assert "calls.csv: 60 calls of 1 tenants" in done.stdout
+    assert "calls.csv: 60 calls of 1 tenant in" in done.stdout
+
+
+def test_ones_own_tenants_may_have_limits_and_other_promises(tmp_path: pathlib.Path) -> None:
+    """Said on the page and beside the table; with figures alone for scripts."""
+    calls, page = tmp_path / "calls.csv", tmp_path / "page.html"
+    rows = [f"{at * 20},{tenant},120\n" for at in range(60) for tenant in ("acme", "bulk")]
+    calls.write_text("at_s,tenant,audio_s\n" + "".join(rows), encoding="utf-8-sig")
+    asked = (str(calls), "--capacity", "20", "--due", "bulk=7200", "--limit", "acme=60")
+
+    shown = simulate(*asked, "--html", str(page)).stdout
+    figures = json.loads(simulate(*asked, "--json", "-").stdout)
+
+    said = "acme: held to its limit of 60 audio-seconds a minute; what that makes late is promised nothing."
+    for each in (shown, page.read_text()):
+        assert said in each
+        assert "bulk: due in 7200 s." in each
+    assert {"limit_per_s": 1.0, "weight": 1.0, "promise_s": None} == figures["traffic"]["tenants"]["acme"]
+    assert figures["policies"]["aftercall"]["late_share"] < 0.02
+    assert "headroom 0, drain target 150 s" in page.read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--due", "acme"), "--due acme: a tenant and a number over 0"),
+        (("--limit", "acme=-1"), "--limit acme=-1"),
+        (("--limit", "nobody=5"), "nobody is no tenant of diurnal: acme, brightline"),
         (("--min", "5", "--max", "4"), "--min 5 is over --max 4"),
         (("--capacity", "0"), "--capacity"),
         (("--drain", "2"), "--drain"),
+        (("--headroom", "-0.6"), "--headroom"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> None:
@@ -75,6 +109,20 @@ def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> Non
 
     assert 2 == done.exit_code
     assert said in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--capacity", "0.001", "--peak", "20", "--max", "1", "--hours", "48"), r"days; see --capacity"),
+        (("--limit", "acme=1"), r"limits let the last of it through .* days after it came; see --limit"),
+        (("--html", "/nowhere/page.html"), "/nowhere/page.html cannot be written: No such file"),
+    ],
+)
+def test_what_would_never_end_or_lead_nowhere_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    """With the option that says so."""
+    with pytest.raises(errors.ConfigurationError, match=said):
+        simulate("diurnal", *(QUICK if arguments[0] != "--capacity" else ()), *arguments)
 
 
 def test_traffic_that_nobody_knows_is_refused() -> None:

@@ -63,3 +63,65 @@ def test_a_file_that_is_bad_from_the_start_is_told_whole(tmp_path: pathlib.Path)
         load(path)
 
     assert 3 == len(str(caught.value).splitlines())
+
+
+def test_a_folder_is_read_whole(tmp_path: pathlib.Path) -> None:
+    """Its files and those of its folders, as ConfigMaps are mounted; what begins with a dot is not looked at twice."""
+    (tmp_path / "a.yaml").write_text("- name: acme\n  weight: 4\n")
+    (tmp_path / "notes.txt").write_text("{")
+    mounted = tmp_path / "shard-1" / "..2026_03_01"
+    mounted.mkdir(parents=True)
+    (mounted / "tenants.yaml").write_text('{"tenants": [\n{"name": "globex", "weight": 2.0}\n]}\n')
+    (tmp_path / "shard-1" / "..data").symlink_to("..2026_03_01")
+    (tmp_path / "shard-1" / "tenants.yaml").symlink_to("..data/tenants.yaml")
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "tenants.yaml").write_text("{")
+
+    found, _ = load(tmp_path)
+
+    assert (2, 4.0, 2.0) == (len(found), found.terms("acme").weight, found.terms("globex").weight)
+
+
+def test_an_empty_folder_is_no_tenants_yet(tmp_path: pathlib.Path) -> None:
+    """Everybody waits; once there are files, whoever is in them is known."""
+    found, _ = load(tmp_path)
+    assert not found.is_known("acme")
+
+    (tmp_path / "a.yaml").write_text("- name: acme\n")
+    found.look()
+
+    assert found.is_known("acme")
+
+
+def test_a_tenant_in_two_files_is_a_problem(tmp_path: pathlib.Path) -> None:
+    """The last good whole stays, until it stands in one only."""
+    (tmp_path / "a.yaml").write_text("- name: acme\n  weight: 4\n")
+    found, observe = load(tmp_path)
+
+    (tmp_path / "b.yaml").write_text("- name: acme\n  weight: 2\n")
+    found.look()
+    assert 4.0 == found.terms("acme").weight
+    assert b"aftercall_intake_tenants_file_invalid 1.0" in observe.exposition()
+    with pytest.raises(errors.ConfigurationError, match=r"b\.yaml: tenant acme is listed twice, also in .*a\.yaml"):
+        load(tmp_path)
+
+    (tmp_path / "a.yaml").unlink()
+    found.look()
+
+    assert 2.0 == found.terms("acme").weight
+    assert b"aftercall_intake_tenants_file_invalid 0.0" in observe.exposition()
+
+
+def test_a_folder_that_is_gone_keeps_the_last_good_one(tmp_path: pathlib.Path) -> None:
+    """It is not the same as one without tenants."""
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    (folder / "a.yaml").write_text("- name: acme\n")
+    found, observe = load(folder)
+
+    (folder / "a.yaml").unlink()
+    folder.rmdir()
+    found.look()
+
+    assert found.is_known("acme")
+    assert b"aftercall_intake_tenants_file_invalid 1.0" in observe.exposition()

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Callable
 
 import doubles
+import pytest
 
 from aftercall.consumers import job, observer, worker
 from aftercall.consumers.intake import delivery
 from aftercall.contracts import errors, outcomes
-
-OUTCOME = outcomes.Outcome(
-    kind=outcomes.Kind.REJECTED,
-    reason=outcomes.Reason.EMPTY_FILE,
-    tenant="acme",
-    call_id="c",
-    recording_id="c",
-    version="v1",
-    generation=1,
-    transcription_id="t",
-    decided_at=doubles.NOW,
-)
 
 
 class ListIntake:
@@ -56,6 +46,9 @@ class Run:
     def __init__(self, n: int, *, max_open_calls: int = 2, drain_s: float = 0.0) -> None:
         self.intake = ListIntake(n)
         self.gate = asyncio.Event()
+        self.observe = observer.PrometheusObserver()
+        self.now_s = 0.0
+        self.repeated = False
         self.open = self.most_open = 0
         self.stopping = asyncio.Event()
         self.worker = worker.Worker(
@@ -63,9 +56,10 @@ class Run:
             self._job,
             max_open_calls=max_open_calls,
             wait_for_work=self._wait,
-            observe=observer.Unobserved(),
+            observe=self.observe,
             drain_s=drain_s,
-            clock=lambda: 0.0,
+            promise_s=600.0,
+            clock=lambda: self.now_s,
         )
 
     async def _job(self, _: delivery.Delivery) -> job.End:
@@ -75,7 +69,7 @@ class Run:
             await self.gate.wait()
         finally:
             self.open -= 1
-        return job.Ended(OUTCOME)
+        return job.Ended(doubles.REJECTED, repeated=self.repeated)
 
     async def _wait(self, _: float) -> None:
         await asyncio.sleep(0)
@@ -146,3 +140,50 @@ async def test_a_drain_with_time_lets_open_calls_end_and_hands_back_the_rest() -
         assert (["c0", "c1"] if ends else []) == sorted(run.intake.finished)
         assert ([] if ends else ["c0", "c1"]) == sorted(run.intake.handed_back)
         assert 1 == len(run.intake.waiting)
+
+
+@pytest.mark.parametrize(
+    ("promise_s", "is_throttled", "ended_s", "kept"),
+    [
+        (None, False, 600.0, "true"),
+        (None, False, 601.0, "false"),
+        (None, True, 601.0, "throttled"),
+        (None, True, 30.0, "true"),
+        (14_400.0, False, 601.0, "true"),
+        (60.0, False, 61.0, "false"),
+    ],
+)
+async def test_promises_are_counted_from_the_event(
+    promise_s: float | None, is_throttled: bool, ended_s: float, kept: str
+) -> None:
+    """By the topic's own where it makes one; what waited for its tenant's limit was promised nothing."""
+    run = Run(1)
+    run.intake.waiting = [
+        dataclasses.replace(one, promise_s=promise_s, is_throttled=is_throttled) for one in run.intake.waiting
+    ]
+    run.now_s = ended_s
+    run.gate.set()
+    task = asyncio.create_task(run.worker.run(run.stopping))
+    await until(lambda: bool(run.intake.finished))
+    run.stopping.set()
+    await task
+
+    counted = f'aftercall_consumer_promises_total{{kept="{kept}",tenant="acme"}} 1.0'
+    assert [counted] == [
+        line
+        for line in run.observe.exposition().decode().splitlines()
+        if line.startswith("aftercall_consumer_promises_total{") and not line.endswith(" 0.0")
+    ]
+
+
+async def test_an_outcome_that_was_there_already_is_no_promise_kept() -> None:
+    """Nor broken: it was counted when it was decided."""
+    run = Run(1)
+    run.repeated = True
+    run.gate.set()
+    task = asyncio.create_task(run.worker.run(run.stopping))
+    await until(lambda: bool(run.intake.finished))
+    run.stopping.set()
+    await task
+
+    assert b"aftercall_consumer_promises_total{" not in run.observe.exposition()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import bad_specs
 import pydantic
 import pytest
 
-from aftercall.contracts import crds, pools
+from aftercall.contracts import crds, errors, pools, tenancy
 
 POOL: dict[str, Any] = {
     "topics": [{"name": "recordings"}, {"name": "recordings.bulk", "lane": "Bulk", "promiseSeconds": 14_400}],
@@ -53,15 +54,70 @@ def test_the_pool_counts_speech_replicas_for_autoscalers() -> None:
         assert name in properties[part]["properties"], path
 
 
-def test_rules_of_the_api_server_are_those_of_the_models() -> None:
+@pytest.mark.parametrize(("plural", "n_rules"), [("transcriptionpools", 7), ("tenants", 7)])
+def test_rules_of_the_api_server_are_those_of_the_models(plural: str, n_rules: int) -> None:
     """Each says in words what it holds."""
-    (version,) = crds.definitions()["transcriptionpools"]["spec"]["versions"]
-    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    (version,) = crds.definitions()[plural]["spec"]["versions"]
 
-    rules = [rule for _, schema in nodes(spec) for rule in schema.get("x-kubernetes-validations", ())]
+    whole = version["schema"]["openAPIV3Schema"]
+    rules = [rule for _, schema in nodes(whole) for rule in schema.get("x-kubernetes-validations", ())]
 
-    assert 7 == len(rules)
+    assert n_rules == len(rules)
     assert all(rule["message"] and "self" in rule["rule"] for rule in rules)
+
+
+def test_files_are_not_stale() -> None:
+    """`make schemas` has been run."""
+    assert 0 == crds.main(["--check"])
+
+
+@pytest.mark.parametrize("plural", crds.definitions())
+def test_nothing_unknown_is_kept_and_no_secret_has_a_place(plural: str) -> None:
+    """What is not in the schema is dropped; what is in it are names."""
+    text = crds.files()[f"{plural}.aftercall.io.yaml"]
+
+    assert "x-kubernetes-preserve-unknown-fields" not in text
+    assert not {"url:", "token:", "password:", "authToken:"} & {line.strip() for line in text.splitlines()}
+
+
+def test_good_specifications_are_read_and_written_as_they_are() -> None:
+    """Every field of both."""
+    pool = pools.TranscriptionPool.model_validate(bad_specs.POOL)
+    tenant = tenancy.Tenant.model_validate(bad_specs.TENANT)
+
+    assert bad_specs.TENANT == tenant.model_dump(mode="json", by_alias=True)
+    assert bad_specs.POOL == pool.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {
+        name: bad_specs.POOL[name] for name in ("promiseSeconds", "scaling", "consumers")
+    }
+
+
+@pytest.mark.parametrize(("changes", "said"), bad_specs.BAD_TENANTS, ids=bad_specs.name_of)
+def test_a_tenant_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
+    """By the field, in words; a secret in the wrong place is not repeated."""
+    with pytest.raises(errors.ContractError) as caught:
+        tenancy.parse("acme", bad_specs.changed(bad_specs.TENANT, changes))
+
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("spec")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("changes", "said"), bad_specs.BAD_POOLS, ids=bad_specs.name_of)
+def test_a_pool_of_the_table_is_refused(changes: dict[str, Any], said: str) -> None:
+    """By the field."""
+    with pytest.raises(pydantic.ValidationError) as caught:
+        pools.TranscriptionPool.model_validate(bad_specs.changed(bad_specs.POOL, changes))
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"), [({"wieght": 2}, "wieght"), ({"webhook": {"secret": "a", "url": "https://x"}}, "webhook.url")]
+)
+def test_a_field_that_nobody_knows_is_refused(spec: dict[str, Any], said: str) -> None:
+    """By the model; an API server drops it, and warns whoever applies it."""
+    with pytest.raises(errors.ContractError, match=said):
+        tenancy.parse("acme", spec)
 
 
 def test_a_pool_is_read_as_it_is_written() -> None:

@@ -53,6 +53,17 @@ def test_what_waits_and_cannot_be_read_is_a_lower_bound(waiting: float | None) -
     assert (300.0, False) == (found.waiting_audio_s, found.is_whole)
 
 
+def test_what_may_take_longer_counts_by_what_waits_alone() -> None:
+    """In its own time, whatever the pool's; and a limit is one for all of a tenant's work."""
+    bulk = demand.Later(3600.0, drain_target_s=600.0)
+    seen = demand.Load(0, 300, later=(bulk,))
+
+    assert (3900.0, 0.0) == (read((0, {"a": seen})).waiting_audio_s, read((0, {"a": seen})).rate_per_s)
+    assert [300 + 360, 300 + 3600] == [read((0, {"a": seen})).within(each) for each in (60, 1200)]
+    throttled = demand.Load(0, 300, limit_per_s=6, later=(bulk,))
+    assert 360.0 == read((0, {"a": throttled})).within(60)
+
+
 def test_a_throttled_tenant_counts_with_its_limit() -> None:
     """Whatever waits."""
     found = read(

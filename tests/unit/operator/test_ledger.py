@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aftercall.contracts import reports
@@ -14,11 +16,11 @@ def report(consumer: str, *loads: reports.TenantLoad, instance: str = "1") -> re
 
 
 def load(
-    tenant: str, waiting: float = 0.0, *, n: int = 1, running: float = 0.0, served: float = 0.0
+    tenant: str, waiting: float = 0.0, *, n: int = 1, running: float = 0.0, served: float = 0.0, **more: Any
 ) -> reports.TenantLoad:
     """Return a tenant's part of one."""
     return reports.TenantLoad(
-        tenant=tenant, waiting=n, waiting_audio_s=waiting, running_audio_s=running, served_audio_s=served
+        tenant=tenant, waiting=n, waiting_audio_s=waiting, running_audio_s=running, served_audio_s=served, **more
     )
 
 
@@ -37,16 +39,16 @@ def loads(
     known: ledger.Ledger, beyond: unread.Unread = NOTHING, now_s: float = 10.0
 ) -> tuple[dict[str, demand.Load], bool]:
     """Return loads where `a` has a limit."""
-    return ledger.loads(known, beyond, {"a": 5.0}, audio_per_message_s=300.0, now_s=now_s, stale_s=30.0)
+    return ledger.loads(known, {"live": beyond}, ledger.Terms({"a": 5.0}, 150.0), now_s=now_s, stale_s=30.0)
 
 
 def test_consumers_are_summed_and_limits_named() -> None:
-    """What arrived is what is there, as nothing was served since the operator began."""
+    """What arrived is what is there, as nothing was served since the operator began; of what runs half is left."""
     known = told(
         (0, report("x", load("a", 100, running=20, served=999))), (0, report("y", load("a", 50), load("b", 7)))
     )
 
-    assert ({"a": demand.Load(170.0, 150.0, 5.0), "b": demand.Load(7.0, 7.0)}, True) == loads(known)
+    assert ({"a": demand.Load(170.0, 160.0, 5.0), "b": demand.Load(7.0, 7.0)}, True) == loads(known)
 
 
 def test_what_moves_from_one_consumer_to_another_has_arrived_once() -> None:
@@ -68,7 +70,7 @@ def test_a_process_that_begins_anew_counts_from_zero() -> None:
         (9, report("x", load("a", served=10), instance="2")),
     )
 
-    assert {"a": 70.0} == known.served
+    assert {("a", "live"): 70.0} == known.served
 
 
 def test_one_that_has_fallen_silent_makes_it_a_lower_bound_and_one_that_is_gone_does_not() -> None:
@@ -91,3 +93,67 @@ def test_unread_messages_count_by_the_recent_mix() -> None:
     assert is_whole
     assert {"a": 300 + 600, "b": 30 + 60} == pytest.approx({name: each.waiting_audio_s for name, each in found.items()})
     assert ({"": demand.Load(2400.0, 2400.0)}, False) == loads(ledger.Ledger(), unread.Unread(8, is_whole=False))
+
+
+FOUR_HOURS = ledger.Terms({}, 150.0, later_s={"bulk": 14_400.0})
+
+
+def by_lane(
+    known: ledger.Ledger, beyond: dict[reports.Lane | None, unread.Unread], terms: ledger.Terms = FOUR_HOURS
+) -> dict[str, demand.Load]:
+    """Return loads where bulk is due in four hours."""
+    return ledger.loads(known, beyond, terms, now_s=10.0, stale_s=30.0)[0]
+
+
+def test_what_comes_on_a_lane_that_is_due_later_stands_apart() -> None:
+    """Its arrivals say nothing, and a quarter of the four hours is its time."""
+    rows = load("a", 100, running=20), load("a", 5000, running=70, lane="bulk")
+
+    found = by_lane(told((0, report("x", *rows))), {})
+
+    assert {"a": demand.Load(120.0, 110.0, None, (demand.Later(5035.0, 3600.0),))} == found
+    alike = by_lane(told((0, report("x", *rows))), {}, ledger.Terms({}, 150.0))
+    assert {"a": demand.Load(5190.0, 5145.0)} == alike
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "target_s"),
+    [((None, None), 3600.0), ((400.0, None), 3500.0), ((0.0, 12_400.0), 500.0), ((20_000.0, 1.0), 150.0)],
+)
+def test_the_oldest_says_how_much_of_the_promise_is_left(ages_s: tuple[float | None, ...], target_s: float) -> None:
+    """A quarter of it, and never less than what is due soonest gets."""
+    told_by = [
+        (0.0, report(str(at), load("a", 50, lane="bulk", oldest_waiting_s=age))) for at, age in enumerate(ages_s)
+    ]
+
+    assert (demand.Later(100.0, target_s),) == by_lane(told(*told_by), {})["a"].later
+
+
+def test_unread_messages_of_a_lane_count_by_that_lanes_mix() -> None:
+    """Where nobody tells of a lane, they are nobody's, due when the lane is."""
+    known = told((0, report("x", load("a", 300, n=3), load("b", 900, n=3, lane="bulk"))))
+
+    found = by_lane(known, {"live": unread.Unread(2), "bulk": unread.Unread(4)})
+
+    assert {"a": demand.Load(500.0, 500.0), "b": demand.Load(0.0, 0.0, None, (demand.Later(2100.0, 3600.0),))} == found
+    asleep = {"": demand.Load(0.0, 0.0, None, (demand.Later(3000.0, 3600.0),))}
+    assert asleep == by_lane(ledger.Ledger(), {"bulk": unread.Unread(10)})
+
+
+def test_what_was_put_aside_counts_by_the_mix_of_all_that_waits() -> None:
+    """It is of those who wait the most, so that their limits and their lanes hold for it; else it is urgent."""
+    known = told((0, report("x", load("a", 900, n=9), load("b", 100, n=1, lane="bulk"))))
+
+    found = by_lane(known, {None: unread.Unread(10)}, ledger.Terms({"a": 2.0}, 150.0, later_s={"bulk": 14_400.0}))
+
+    assert (1800.0, 2.0) == (found["a"].waiting_audio_s, found["a"].limit_per_s)
+    assert (demand.Later(200.0, 3600.0),) == found["b"].later
+    assert {"": demand.Load(3000.0, 3000.0)} == by_lane(ledger.Ledger(), {None: unread.Unread(10)})
+
+
+def test_a_total_does_not_fall_where_a_line_is_told_of_no_more() -> None:
+    """A tenant of whom only bulk is left has not lost what it had served: else it would arrive again."""
+    first = told((0, report("x", load("a", 40))), (1, report("x", load("a", served=40), load("a", 7, lane="bulk"))))
+    later = ledger.hear(first, report("x", load("a", 7, lane="bulk")), now_s=2)
+
+    assert [40.0, 40.0] == [by_lane(each, {})["a"].arrived_audio_s for each in (first, later)]

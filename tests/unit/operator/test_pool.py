@@ -137,3 +137,78 @@ def test_no_replica_is_added_while_consumers_are_the_bottleneck() -> None:
         decision = found.speech
 
     assert (2, Reason.CONSUMERS_FIRST) == (decision.replicas, decision.reason)
+
+
+def with_bulk(promise_seconds: int | None) -> pools.TranscriptionPool:
+    """Return a pool with room and a bulk topic beside the other."""
+    written = SPEC.model_dump(mode="json", by_alias=True, exclude_none=True)
+    bulk = {"name": "backfill", "lane": "Bulk"} | (
+        {} if promise_seconds is None else {"promiseSeconds": promise_seconds}
+    )
+    written["topics"].append(bulk)
+    written["scaling"]["maxReplicas"] = 10_000
+    return pools.TranscriptionPool.model_validate(written)
+
+
+@pytest.mark.parametrize(
+    ("promise_seconds", "replicas"),
+    [
+        # 30 million audio-seconds over a quarter of four hours are 8,333 a second.
+        (14_400, 167),
+        # Over a quarter of ten minutes they are 200,000.
+        (600, 4000),
+        (None, 4000),
+        # What is due sooner than the pool promises is spread over the pool's drain target, which is to fit it.
+        (60, 4000),
+    ],
+)
+def test_calls_due_in_four_hours_do_not_buy_the_gpus_of_ten_minutes(promise_seconds: int | None, replicas: int) -> None:
+    """100,000 of them that nobody has read, of replicas of 50 a second; a cold start adds nothing to that."""
+    waiting = {("backfill", at): unread.Partition(0, 10_000, 0) for at in range(10)}
+    reading = dataclasses.replace(ASLEEP, partitions=waiting, speech_asked=replicas, speech_ready=replicas)
+
+    found = look(reading, with_bulk(promise_seconds))
+
+    assert 3e7 == found.wanted.waiting_audio_s
+    assert found.speech is not None
+    assert (replicas, Reason.DRAINING) == (found.speech.replicas, found.speech.reason)
+
+
+def test_a_lane_is_as_urgent_as_the_most_urgent_of_its_topics() -> None:
+    """Reports tell of lanes, not of topics."""
+    spec = with_bulk(14_400)
+    spec = spec.model_copy(update={"topics": (*spec.topics, pools.Topic(name="more", lane=pools.Lane.BULK))})
+    waiting = {("backfill", 0): unread.Partition(0, 1000, 0)}
+
+    urgent = look(dataclasses.replace(ASLEEP, partitions=waiting), spec)
+    patient = look(dataclasses.replace(ASLEEP, partitions=waiting), with_bulk(14_400))
+
+    assert [150 * 300_000 / 150, 150 * 300_000 / 3600] == [each.wanted.within(150) for each in (urgent, patient)]
+
+
+def test_what_a_throttled_tenant_has_put_aside_buys_nothing() -> None:
+    """A million recordings are over its share; its limit lets 60 audio-seconds a second through."""
+    aside = PARTITIONS | {("recordings.deferred", at): unread.Partition(0, 100_000, 0) for at in range(10)}
+
+    throttled = look(awake(report(3000.0), partitions=aside, limits_per_s={"acme": 60.0}))
+    free = look(awake(report(3000.0), partitions=aside))
+
+    assert throttled.speech is not None
+    assert free.speech is not None
+    assert (2, 8) == (throttled.speech.replicas, free.speech.replicas)
+
+
+def test_replicas_that_would_come_back_too_late_for_the_promise_stay() -> None:
+    """The pool's promise and cold start say how long."""
+    written = SPEC.model_dump(mode="json", by_alias=True, exclude_none=True)
+    written["scaling"] |= {"coldStartSeconds": 600}
+    spec = pools.TranscriptionPool.model_validate(written)
+    empty = dataclasses.replace(ASLEEP, partitions={}, speech_asked=3, speech_ready=3)
+
+    state, seen = pool.State(), []
+    for now_s in (0.0, 400.0, 1199.0, 1200.0):
+        found, state = pool.decide(spec, empty, state, now_s=now_s)
+        assert found.speech is not None
+        seen.append(found.speech.replicas)
+
+    assert [3, 3, 3, 0] == seen

@@ -39,6 +39,9 @@ def wanted(
         (wanted(9000), {}, {}, 20, Reason.AT_MAXIMUM),
         (wanted(9000), {}, {"max_step": 3}, 7, Reason.STEP_LIMITED),
         (wanted(9000), {"ceiling": 6}, {}, 6, Reason.AT_MAXIMUM),
+        # Only two of them would have something to do; what is there stays for the window.
+        (wanted(9000), {"useful": 6}, {}, 6, Reason.AT_MAXIMUM),
+        (wanted(9000), {"useful": 2}, {}, 4, Reason.STABILIZING),
         (wanted(9000), {"is_held_back": True}, {}, 4, Reason.CONSUMERS_FIRST),
         # From nothing: anything that waits, even of a tenant whose limit lets nothing through just now.
         (wanted(0, 1), {"asked": 0, "ready": 0}, {"min_replicas": 0}, 1, Reason.WOKEN),
@@ -71,10 +74,23 @@ def test_decisions(
     assert (replicas, reason) == (decision.replicas, decision.reason)
 
 
+def test_one_goes_once_nine_tenths_of_the_others_would_do() -> None:
+    """Four of 80 do 320: one that is asked for at 321 stays until 290, and what swings about 320 moves nothing."""
+    state, fleet, seen = scaling.State(), FLEET, []
+    for at, rate in enumerate((321, 319, 321, 300, 291, 290)):
+        decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=1000.0 * at)
+        seen.append((decision.replicas, decision.reason))
+        assert decision.replicas is not None
+        fleet = dataclasses.replace(fleet, asked=decision.replicas, ready=decision.replicas)
+
+    assert [5, 5, 5, 5, 5, 4] == [replicas for replicas, _ in seen]
+    assert [Reason.KEEPING_UP, Reason.STABILIZING] == [reason for _, reason in seen[:2]]
+
+
 def test_down_goes_to_the_largest_wish_of_the_window() -> None:
     """And the window ends."""
     state, fleet, seen = scaling.State(), FLEET, []
-    for now_s, rate in [(0, 320), (100, 80), (200, 160), (301, 80), (499, 80), (501, 80)]:
+    for now_s, rate in [(0, 280), (100, 70), (200, 140), (301, 70), (499, 70), (501, 70)]:
         decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=now_s)
         seen.append((decision.replicas, decision.reason))
         assert decision.replicas is not None
@@ -88,6 +104,32 @@ def test_down_goes_to_the_largest_wish_of_the_window() -> None:
         (2, Reason.STABILIZING),
         (1, Reason.KEEPING_UP),
     ] == seen
+
+
+@pytest.mark.parametrize(
+    ("cold_start_s", "promise_s", "window_s"),
+    [
+        # One that is asked for when work comes is there after 60 s, and done with it 300 s later.
+        (60.0, 600.0, 300.0),
+        (300.0, 600.0, 300.0),
+        # One that comes after 400 s is too late: who has it keeps it.
+        (400.0, 600.0, 800.0),
+        (400.0, None, 300.0),
+        # Never shorter than was set.
+        (120.0, 400.0, 300.0),
+    ],
+)
+def test_a_replica_that_would_come_back_too_late_stays_longer(
+    cold_start_s: float, promise_s: float | None, window_s: float
+) -> None:
+    """It goes once nothing asked for it all that time."""
+    policy = dataclasses.replace(POLICY, cold_start_s=cold_start_s, promise_s=promise_s)
+    state = scaling.State((scaling.Wish(0.0, 4),))
+
+    still, _ = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s - 1)
+    then, _ = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s)
+
+    assert (window_s, 4, 1) == (policy.window_s, still.replicas, then.replicas)
 
 
 def test_who_has_just_begun_takes_nothing_away() -> None:

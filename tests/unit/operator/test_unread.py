@@ -39,6 +39,13 @@ def test_one_partition(seen: Partition, messages: int | None) -> None:
     assert messages == unread.of_partition(seen)
 
 
+def test_consumers_have_something_to_do_where_something_is_not_committed() -> None:
+    """Whatever was read of it already; and where nobody knows."""
+    seen = Partition(0, 90, 90), Partition(0, 90, 40, position=90), Partition(None, None), Partition(5, 5)
+
+    assert 2 == unread.unfinished(seen)
+
+
 def test_one_partition_that_cannot_be_read_makes_the_sum_a_lower_bound() -> None:
     """And a partition that is missing hides no other."""
     assert unread.Unread(90, is_whole=False) == unread.count(

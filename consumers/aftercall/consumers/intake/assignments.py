@@ -154,6 +154,11 @@ class Assignments:
         with self._lock:
             return list(self._assigned)
 
+    def positions(self) -> dict[places.Partition, int]:
+        """Return the next offset of each partition that will be read."""
+        with self._lock:
+            return {at: one.tracked.position for at, one in self._assigned.items()}
+
     def oldest_unfinished_age_s(self) -> float:
         """Return how long the most stuck partition has stood at its lowest unfinished offset; 0 where none waits."""
         with self._lock:

@@ -10,10 +10,10 @@ import asyncio
 import collections
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aftercall.consumers import tracing
-from aftercall.consumers.intake import delivery, entrance, estimates, fairness, places, shares, turns
+from aftercall.consumers.intake import delivery, entrance, estimates, fairness, places, shares, tally, turns
 from aftercall.contracts import events, identity, outcomes
 
 _LOOK_AGAIN_S = 10.0
@@ -30,7 +30,9 @@ class _Open:
     left: int = 0
     rank: int = 0
     announced_s: float = 0.0
+    promise_s: float | None = None
     withdrawn: bool = False
+    entries: list[tally.Entry] = dataclasses.field(default_factory=list)
 
     @property
     def partition(self) -> places.Partition:
@@ -46,6 +48,7 @@ class _Piece:
     work: identity.Work
     event: events.RecordingReady
     origin: _Open
+    entry: tally.Entry
     turn: turns.Turn[_Piece] | None = None
     audio_s: float | None = None
 
@@ -67,13 +70,19 @@ class Backlog:
         finished: Callable[[places.Place], None],
         leaving: Callable[[places.Place], None],
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._door = door
         self._max_open = max_open
-        self._turns = {rank: turns.Turns[_Piece](terms_of) for rank in door.ranks}
+        self._terms_of = terms_of
+        self._accounts = turns.Accounts()
+        self._turns = {rank: turns.Turns[_Piece](terms_of, self._accounts) for rank in door.ranks}
+        self._tally = tally.Tally()
+        self._was_crowded = False
         self._finished = finished
         self._leaving = leaving
         self._clock = clock
+        self._wall_clock = wall_clock
         self._arrived = asyncio.Event()
         self._tickets = 0
         self._taken: dict[int, _Piece] = {}
@@ -95,14 +104,18 @@ class Backlog:
         for place, origin in list(self._by_place.items()):
             if (place.topic, place.partition) in partitions:
                 origin.withdrawn = True
+                for entry in origin.entries:
+                    self._tally.withdraw(entry)
                 self._forget(origin)
 
     async def take(self) -> delivery.Delivery | None:
         """Take the work whose turn it is; see `delivery.Queue`."""
         n_free = self._max_open - len(self._taken)
+        self._was_crowded = False
         for rank in self._door.ranks:
             if rank > self._door.ranks[0]:
                 n_free -= self._max_open // 4  # what comes on a livelier lane finds room
+            self._was_crowded = self._was_crowded or (n_free <= 0 and len(self._turns[rank]) > 0)
             while n_free > 0 and (turn := self._turns[rank].take(now_s=self._clock(), n_free=n_free)) is not None:
                 piece = turn.item
                 self._shares.go((piece.origin.partition, piece.event.tenant))
@@ -110,6 +123,7 @@ class Backlog:
                     self._turns[rank].end(turn, actual_s=0.0)
                     continue
                 piece.turn = turn
+                self._tally.begin(piece.entry)
                 self._taken[piece.ticket] = piece
                 return delivery.Delivery(
                     piece.work,
@@ -120,7 +134,10 @@ class Backlog:
                     ticket=piece.ticket,
                     rank=rank,
                     trace=tracing.carried(piece.origin.record.headers),
+                    promise_s=piece.origin.promise_s,
+                    is_throttled=self._was_held(turn, piece.origin.announced_s),
                 )
+            self._was_crowded = self._was_crowded or self._turns[rank].is_crowded
         return None
 
     async def wait_for_work(self, timeout_s: float) -> None:
@@ -140,6 +157,7 @@ class Backlog:
         piece = self._taken.pop(taken.ticket)
         actual_s = piece.audio_s if outcome.kind is outcomes.Kind.CANONICAL else 0.0
         self._end_turn(piece, actual_s)
+        self._tally.end(piece.entry, actual_s=piece.audio_s)
         if piece.audio_s is not None:
             self._estimates.learn(piece.event.tenant, piece.audio_s)
         self._one_less(piece.origin)
@@ -156,7 +174,9 @@ class Backlog:
         """Put work back in line after `delay_s`; see `delivery.Queue`. Strikes are the claim's to remember."""
         piece = self._taken.pop(taken.ticket)
         self._end_turn(piece, 0.0)
+        self._tally.hand_back(piece.entry)
         if not piece.origin.withdrawn:
+            self._tally.wait(piece.entry)
             self._shares.wait({(piece.origin.partition, piece.event.tenant): 1})
             asyncio.get_running_loop().call_later(delay_s, self._line_up, piece)
 
@@ -173,7 +193,32 @@ class Backlog:
 
     def standings(self) -> list[tuple[str, turns.Standing]]:
         """Return how tenants stand, each once for every lane."""
-        return [one for each in self._turns.values() for one in each.standings().items()]
+        return [one for each in self._turns.values() for one in each.standings(now_s=self._clock()).items()]
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether work waits for a place among what is open: it would begin at once if there were more of them."""
+        return self._was_crowded or (len(self._taken) >= self._max_open and self.n_waiting > 0)
+
+    def loads(self, *, now_s: float) -> dict[str, tally.Sums]:
+        """Return how much of each tenant's work is here, and was."""
+        return self._tally.read(now_s=now_s)
+
+    def is_throttled(self, tenant: str) -> bool:
+        """Say whether work of a tenant waits for its limit."""
+        return any(one.is_throttled(tenant, now_s=self._clock()) for one in self._turns.values())
+
+    def renew_terms(self) -> None:
+        """Note that limits are others than before, from now on."""
+        self._accounts.renew(self._terms_of, now_s=self._clock())
+        for one in self._turns.values():
+            one.reconsider_all()
+        self._arrived.set()
+
+    def charge_elsewhere(self, given_s: Mapping[str, Sequence[float]]) -> None:
+        """Count what other consumers have given each tenant since the last time, by lane."""
+        for rank, one in self._turns.items():
+            one.charge_elsewhere({tenant: lanes[rank] for tenant, lanes in given_s.items() if rank < len(lanes)})
 
     async def _enter(self, record: places.Record) -> None:
         origin = _Open(record)
@@ -197,13 +242,20 @@ class Backlog:
             self._leave(origin)
             return
         origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s
+        origin.promise_s = read.promise_s
         self._shares.wait(mine)
-        for event in read.ready:
+        origin.entries = [tally.Entry(each.tenant, read.rank, self._estimates.of(each)) for each in read.ready]
+        for entry in origin.entries:
+            self._tally.wait(entry)
+        if origin.withdrawn:  # while it was being read
+            for entry in origin.entries:
+                self._tally.withdraw(entry)
+        for event, entry in zip(read.ready, origin.entries, strict=True):
             known = await self._door.resolve(event, is_wanted=lambda: not origin.withdrawn)
             assert known.version is not None
             self._tickets += 1
             work = identity.Work(known.recording, known.version, known.generation)
-            self._line_up(_Piece(self._tickets, work, known, origin))
+            self._line_up(_Piece(self._tickets, work, known, origin, entry))
 
     async def _hold(
         self, origin: _Open, read: entrance.Work | entrance.Park | entrance.Nothing
@@ -215,6 +267,12 @@ class Backlog:
             read = await self._door.read(origin.record)
         # Whoever has the partition now holds it too.
         return entrance.Nothing() if origin.withdrawn else read
+
+    def _was_held(self, turn: turns.Turn[_Piece], announced_s: float) -> bool:
+        """Say whether its tenant's own limit held it at any time since work was announced, here or put aside."""
+        if turn.held_until_s is None:
+            return False
+        return self._clock() - turn.held_until_s <= self._wall_clock() - announced_s
 
     def _line_up(self, piece: _Piece) -> None:
         event = piece.event
@@ -232,8 +290,10 @@ class Backlog:
         assert piece.turn is not None
         self._turns[piece.origin.rank].end(piece.turn, actual_s=actual_s)
         piece.turn = None
-        for one in self._turns.values():
+        for rank, one in self._turns.items():
             one.make_room()
+            if rank != piece.origin.rank:
+                one.reconsider(piece.event.tenant)
         self._arrived.set()
 
     def _one_less(self, origin: _Open) -> None:

@@ -17,7 +17,8 @@ class Delivery:
     """One piece of work, taken. `attempts` counts this one too; `strikes` are deaths of its own decode child.
 
     `ticket` tells two deliveries of the same work apart; work of a lower `rank` goes first. `trace` are the headers of
-    the trace that the event is part of.
+    the trace that the event is part of. `promise_s` is how soon after `queued_at` an outcome is due, where that differs
+    from the others'; `is_throttled` says that its tenant waited for its own limit meanwhile.
     """
 
     work: identity.Work
@@ -28,6 +29,8 @@ class Delivery:
     ticket: int = 0
     rank: int = 0
     trace: tuple[tuple[str, bytes], ...] = ()
+    promise_s: float | None = None
+    is_throttled: bool = False
 
 
 class RequestKeyReusedError(errors.AftercallError):

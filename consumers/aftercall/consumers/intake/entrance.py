@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aftercall.consumers import observer
 from aftercall.consumers.intake import parking, places, sources
-from aftercall.contracts import errors, events, metrics, outcomes
+from aftercall.contracts import errors, events, metrics, outcomes, tenants
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +17,8 @@ _RESOLVING = 16
 _LONGEST_DELAY_S = 60.0
 OVER_SHARE, NEWER_SCHEMA, OTHER_MODEL = "over_share", "newer_schema", "other_model"
 UNKNOWN_TENANT, UNKNOWN_TOPIC = "unknown_tenant", "unknown_topic"
+LANES: tuple[tenants.Lane, ...] = ("live", "bulk")
+"""In the order in which they are served: a lane's place is its rank."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Binding:
     templates: tuple[sources.KeyTemplate, ...]
     rank: int = 0
     """Topics of a lower rank are served first: live before bulk."""
+    promise_s: float | None = None
+    """Seconds in which a transcript is due, where that differs from the others'."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Work:
     ready: tuple[events.RecordingReady, ...]
     rank: int
     announced_s: float
+    promise_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,12 +73,14 @@ class Entrance:
         bury: Callable[[places.Record, outcomes.Reason, str], Awaitable[None]],
         put_aside: Callable[[str, places.Record, bytes | None, list[tuple[str, bytes]]], Awaitable[None]],
         observe: observer.Observer,
+        policy_of: Callable[[str], tenants.TenantPolicy] = lambda name: tenants.TenantPolicy(name=name),
     ) -> None:
         self.ranks = sorted({binding.rank for binding in bindings.values()})
         self._bindings = bindings
         self._deferred_topic = deferred_topic
         self._parked_topic = parked_topic
         self._is_known = is_known
+        self._policy_of = policy_of
         self._has_model = has_model
         self._pin = pin
         self._bury = bury
@@ -93,7 +100,7 @@ class Entrance:
             if binding is None:
                 return Park(UNKNOWN_TOPIC)
             reading = sources.read(record.value, record.headers, templates=binding.templates)
-            _check_tenants(reading.ready, binding)
+            self._check_tenants(reading.ready, origin.topic, binding)
         except sources.NewerSchemaError:
             return Park(NEWER_SCHEMA)
         except errors.ContractError as exc:
@@ -106,7 +113,9 @@ class Entrance:
             return Park(OTHER_MODEL)
         for why in reading.skipped:
             self._observe.add(metrics.SOURCE_SKIPPED, why=why)
-        return Work(reading.ready, binding.rank, origin.announced_s) if reading.ready else Nothing()
+        if not reading.ready:
+            return Nothing()
+        return Work(reading.ready, binding.rank, origin.announced_s, binding.promise_s)
 
     def is_deferred(self, record: places.Record) -> bool:
         """Say whether a record has been put aside already: then it is not put aside for its tenant's share again."""
@@ -145,6 +154,20 @@ class Entrance:
             return parking.origin_of(record.headers)
         return parking.Origin(record.place.topic, record.timestamp_s)
 
+    def _check_tenants(self, ready: tuple[events.RecordingReady, ...], topic: str, binding: Binding) -> None:
+        """Refuse a tenant that the topic is not bound to, or whose policy lists others."""
+        lane = LANES[binding.rank]
+        for tenant in dict.fromkeys(event.tenant for event in ready):
+            if binding.tenants is not None and tenant not in binding.tenants:
+                why = "its binding lists others"
+            elif not self._policy_of(tenant).may_be_named_on(topic, lane=lane):
+                why = f"the tenant's policy lists other topics or lanes than {lane}"
+            else:
+                continue
+            raise errors.RejectedError(
+                f"tenant {tenant!r} may not be named on topic {topic}: {why}", reason=outcomes.Reason.FORBIDDEN_SOURCE
+            )
+
     async def _aside(self, topic: str, record: places.Record, key: bytes | None, why: str) -> None:
         headers = parking.wrap(record.headers, self._origin(record), why)
         await _until_taken(lambda: self._put_aside(topic, record, key, headers), "record not put aside")
@@ -154,14 +177,6 @@ class Entrance:
         await _until_taken(lambda: self._bury(record, reason, message), "dead letter not taken")
         self._observe.add(metrics.DEAD_LETTERS, reason=reason)
         return Nothing()
-
-
-def _check_tenants(ready: tuple[events.RecordingReady, ...], binding: Binding) -> None:
-    for event in ready:
-        if binding.tenants is not None and event.tenant not in binding.tenants:
-            raise errors.RejectedError(
-                f"tenant {event.tenant!r} may not be named on this topic", reason=outcomes.Reason.FORBIDDEN_SOURCE
-            )
 
 
 async def _until_taken(write: Callable[[], Awaitable[None]], what: str) -> None:

@@ -10,12 +10,20 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
 LAST = float("inf")
 """The deadline of work that has none."""
+_MOST_ELSEWHERE = 0.95
+"""Of what virtual time has moved on, at most so much is charged for service elsewhere: a tenant that gets all it is due
+at other consumers still gets one audio-second here for each 20 of the others'. At 50 audio-seconds a second that is a
+call of a minute every 25 s, however much it is given elsewhere."""
+_MOST_OWED_S = 3600.0
+"""Of service elsewhere that is not charged yet, so that a long call that ends elsewhere is charged bit by bit: at 50
+audio-seconds a second an hour of it is worked off in 76 s, and what goes beyond is forgiven."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,6 +35,8 @@ class _Tenant(Generic[Item]):
     counter: float = 0.0
     held: bool = False
     stamp: int = 0
+    owed_s: float = 0.0
+    charged_at: float = 0.0
     waiting: list[tuple[float, float, int, Item]] = dataclasses.field(default_factory=list)
 
 
@@ -89,6 +99,26 @@ class FairOrder(Generic[Item]):
         known.counter += cost_s / known.weight
         self._queue(known)
 
+    def charge_elsewhere(self, costs_s: Mapping[str, float]) -> None:
+        """Count what other consumers have given since the last time, of tenants that have work here.
+
+        Without this, ten consumers would give ten shares to a tenant that is on all of them. Nobody owes for service
+        elsewhere while nothing of his waits here; and virtual time goes along with those that are charged, so that
+        whoever comes new has no credit for it.
+        """
+        for tenant in self._tenants.values():
+            passed = self._now - tenant.charged_at
+            tenant.charged_at = self._now
+            if not tenant.waiting:
+                tenant.owed_s = 0.0
+                continue
+            tenant.owed_s = min(_MOST_OWED_S, tenant.owed_s + costs_s.get(tenant.name, 0.0))
+            paid = min(tenant.owed_s / tenant.weight, _MOST_ELSEWHERE * passed)
+            if paid > 0:
+                tenant.owed_s = max(0.0, tenant.owed_s - paid * tenant.weight)
+                tenant.counter += paid
+                self._queue(tenant)
+
     def hold(self, tenant: str) -> None:
         """Pass over a tenant until `release`: its limit is used up."""
         known = self._tenant(tenant)
@@ -104,7 +134,7 @@ class FairOrder(Generic[Item]):
             self._queue(known)
 
     def _tenant(self, name: str) -> _Tenant[Item]:
-        return self._tenants.setdefault(name, _Tenant(name))
+        return self._tenants.setdefault(name, _Tenant(name, charged_at=self._now))
 
     def _queue(self, tenant: _Tenant[Item]) -> None:
         """Enter a tenant anew under its counter, and make its older entry void."""

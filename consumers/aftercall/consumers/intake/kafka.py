@@ -122,6 +122,10 @@ class Poller:
         """Note that a record is on its way elsewhere: what is read ahead may be one more, its bytes still counting."""
         self._assigned.leave(place)
 
+    def positions(self) -> dict[places.Partition, int]:
+        """Return the next offset of each partition of ours that will be read; of those only that were read."""
+        return self._assigned.positions()
+
     def oldest_unfinished_age_s(self) -> float:
         """Return how long the most stuck partition has stood at its lowest unfinished offset; 0 where none waits."""
         return self._assigned.oldest_unfinished_age_s()

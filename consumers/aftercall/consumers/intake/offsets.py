@@ -50,6 +50,11 @@ class PartitionOffsets:
         return cls(committed, decode(committed, metadata) or ())
 
     @property
+    def position(self) -> int:
+        """The next offset that will be taken: what lies below was."""
+        return self._position
+
+    @property
     def n_open(self) -> int:
         """Offsets that were taken and are not finished."""
         return len(self._open)

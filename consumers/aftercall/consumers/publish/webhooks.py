@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from aftercall.consumers import addresses, observer, tracing
 from aftercall.consumers.intake import places
-from aftercall.consumers.publish import webhook
+from aftercall.consumers.publish import endpoint, webhook
 from aftercall.contracts import errors, events, identity, metrics, tenants
 
 if typing.TYPE_CHECKING:
@@ -119,7 +119,8 @@ class Webhooks:
 
     async def _attempt(self, record: places.Record, event: events.Event, hook: tenants.Webhook, attempt: int) -> None:
         tenant = event.data.tenant
-        if await self._store.get(_gone_key(tenant, hook)) is not None:
+        where = await self._endpoint(tenant, hook)
+        if where is not None and await self._store.get(_gone_key(tenant, where)) is not None:
             self._observe.add(metrics.WEBHOOKS, verdict="disabled")
             return
         room = self._room.setdefault(tenant, asyncio.Semaphore(_MAX_OPEN_PER_TENANT))
@@ -131,7 +132,7 @@ class Webhooks:
             await self._put_off(record, webhook.SCHEDULE_S[0], attempt)
             return
         try:
-            status, retry_after_s = await self._post(event, hook)
+            status, retry_after_s = await self._post(event, where) if where is not None else (None, None)
         finally:
             room.release()
         decision = webhook.decide(status, retry_after_s=retry_after_s, attempt=attempt, luck=self._luck())
@@ -142,24 +143,30 @@ class Webhooks:
                 await self._put_off(record, decision.delay_s or 0.0, attempt + 1)
             case webhook.Verdict.DISABLED:
                 log.warning("webhook endpoint is gone", extra=fields)
-                await self._store.put(_gone_key(tenant, hook), b"answered 410\n")
+                if where is not None:
+                    await self._store.put(_gone_key(tenant, where), b"answered 410\n")
             case webhook.Verdict.GIVEN_UP:
                 log.error("webhook given up", extra=fields)
             case webhook.Verdict.DELIVERED:
                 log.info("webhook delivered", extra=fields)
 
-    async def _post(self, event: events.Event, hook: tenants.Webhook) -> tuple[int | None, float | None]:
+    async def _endpoint(self, tenant: str, hook: tenants.Webhook) -> endpoint.Endpoint | None:
+        """Return where to post; None while its files are not as they must be: an attempt that nobody answers."""
+        try:
+            return await asyncio.to_thread(endpoint.read, hook)
+        except errors.ConfigurationError as exc:
+            log.error("webhook not readable", extra={"tenant": tenant, "problem": str(exc)})
+            return None
+
+    async def _post(self, event: events.Event, where: endpoint.Endpoint) -> tuple[int | None, float | None]:
         """Return the status that was answered, and how long the endpoint asks to be left alone."""
         import httpx2
 
         body = webhook.body_of(event, api_url=self._api_url)
         try:
-            secrets = [
-                webhook.parse_secret((await asyncio.to_thread(file.read_text)).strip()) for file in hook.secret_files
-            ]
-            headers = webhook.headers_of(event.id, body, secrets=secrets, now_s=int(self._now()))
+            headers = webhook.headers_of(event.id, body, secrets=where.secrets, now_s=int(self._now()))
             headers |= {name: value.decode() for name, value in tracing.current()}
-            answer = await self._client.post(str(hook.url), content=body, headers=headers)
+            answer = await self._client.post(where.url, content=body, headers=headers)
         except (httpx2.HTTPError, addresses.RefusedAddressError, OSError, ValueError) as exc:
             log.warning("webhook not sent", extra={"transcription_id": event.id, "error": type(exc).__name__})
             return None, None
@@ -174,9 +181,9 @@ class Webhooks:
         await self._send(self._topics[step_s], record.value or b"", key=record.key, headers=headers)
 
 
-def _gone_key(tenant: str, hook: tenants.Webhook) -> str:
+def _gone_key(tenant: str, where: endpoint.Endpoint) -> str:
     """Where it lies that an endpoint answered 410; another address is another endpoint."""
-    return f"webhooks/{identity.key_part(tenant)}/{hashlib.sha256(str(hook.url).encode()).hexdigest()[:16]}.json"
+    return f"webhooks/{identity.key_part(tenant)}/{hashlib.sha256(where.url.encode()).hexdigest()[:16]}.json"
 
 
 def _seconds(text: str | None) -> float | None:

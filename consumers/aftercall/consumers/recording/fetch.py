@@ -50,7 +50,8 @@ class Fetcher:
     """Fetches `file://` addresses below the allowed folders, and `scheme://bucket/key` from the sources given.
 
     `sources` are by `scheme://bucket`. `web` fetches `http://` and `https://`; without it nothing else can be reached.
-    `credentials_of(uri, tenant)` says with which user and password, if any.
+    `credentials_of(uri, tenant)` says with which user and password, if any; `may_lie_in(tenant, bucket)` what the
+    tenant's own policy says of a bucket.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Fetcher:
         sources: Mapping[str, Source] | None = None,
         web: httpx2.AsyncClient | None = None,
         credentials_of: Callable[[str, str], tuple[str, str] | None] = lambda uri, tenant: None,
+        may_lie_in: Callable[[str, str], bool] = lambda tenant, bucket: True,
     ) -> None:
         self._folders = [folder.resolve() for folder in folders]
         self._max_size_bytes = max_size_bytes
         self._sources = dict(sources or {})
         self._web = web
         self._credentials_of = credentials_of
+        self._may_lie_in = may_lie_in
 
     async def fetch(self, uri: str, into: pathlib.Path, *, tenant: str, version: str | None = None) -> Fetched:
         """Copy the recording of `tenant` at `uri` to the file `into`.
@@ -115,9 +118,12 @@ class Fetcher:
 
     def _source(self, parts: urllib.parse.SplitResult, tenant: str) -> Source:
         source = self._sources.get(f"{parts.scheme}://{parts.netloc}")
-        if source is None or (source.tenants is not None and tenant not in source.tenants):
+        is_bound = source is not None and (source.tenants is None or tenant in source.tenants)
+        if source is None or not is_bound or not self._may_lie_in(tenant, parts.netloc):
+            # One answer for all, so that nobody learns from it which buckets there are.
             raise errors.RejectedError(
-                f"recordings of {tenant!r} are not taken from {parts.scheme}://{parts.netloc}",
+                f"recordings of {tenant!r} are not taken from {parts.scheme}://{parts.netloc}; store.recording_buckets"
+                " and the tenant's policy say where they may lie",
                 reason=outcomes.Reason.FORBIDDEN_SOURCE,
             )
         return source

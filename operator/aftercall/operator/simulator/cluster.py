@@ -34,6 +34,8 @@ class View:
     ready: int
     waiting_calls: int
     waiting_audio_s: dict[str, float]
+    oldest_waiting_s: dict[str, float]
+    """Of tenants that have a call which waits or is worked on: how long ago the oldest came."""
     arrived_audio_s: dict[str, float]
     limits_per_s: dict[str, float | None]
     promises_s: dict[str, float | None]
@@ -166,6 +168,7 @@ def _view(now_s: float, seen: _Seen, lines: dict[str, _Line]) -> View:
         busy_s=seen.busy_s,
         is_saturated=seen.is_saturated,
         waiting_audio_s={name: line.waiting_audio_s for name, line in lines.items()},
+        oldest_waiting_s={name: now_s - line.calls[0][0].at_s for name, line in lines.items() if line.calls},
         arrived_audio_s={name: line.arrived_audio_s for name, line in lines.items()},
         limits_per_s={name: line.tenant.limit_per_s for name, line in lines.items()},
         promises_s={name: line.tenant.promise_s for name, line in lines.items()},

@@ -42,6 +42,7 @@ def _ours(_: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
         headroom=plan.headroom,
         stabilization_s=plan.stabilization_s,
         cold_start_s=world.cold_start_s,
+        promise_s=world.promise_s,
     )
     prior = capacity.Prior(world.capacity_per_s)
     return policies.Ours(policy, prior=prior, drain_share=plan.drain_share, time_constant_s=plan.time_constant_s)

@@ -27,21 +27,21 @@ class Ours:
 
     def __call__(self, view: cluster.View) -> int:
         """Return the replicas that the operator would ask for."""
-        loads = {
-            name: demand.Load(
-                view.arrived_audio_s[name],
-                view.waiting_audio_s[name],
-                view.limits_per_s[name],
-                None if promise_s is None else self._drain_share * promise_s,
-            )
-            for name, promise_s in view.promises_s.items()
-        }
+        loads = {name: self._load(view, name) for name in view.promises_s}
         sample = capacity.Sample(view.done_audio_s, view.busy_s, view.is_saturated)
         self._estimate = capacity.learn(self._estimate, sample, self._prior)
         wanted, self._rates = demand.read(loads, self._rates, now_s=view.now_s, time_constant_s=self._time_constant_s)
         fleet = scaling.Fleet(view.asked, view.ready, capacity.per_replica(self._estimate, self._prior))
         decision, self._state = scaling.decide(wanted, fleet, self._state, self._policy, now_s=view.now_s)
         return view.asked if decision.replicas is None else decision.replicas
+
+    def _load(self, view: cluster.View, name: str) -> demand.Load:
+        promise_s, waiting, limit = view.promises_s[name], view.waiting_audio_s[name], view.limits_per_s[name]
+        if promise_s is None:
+            return demand.Load(view.arrived_audio_s[name], waiting, limit)
+        left_s = promise_s - view.oldest_waiting_s.get(name, 0.0)
+        target_s = max(self._policy.drain_target_s, self._drain_share * left_s)
+        return demand.Load(0.0, 0.0, limit, (demand.Later(waiting, target_s),))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

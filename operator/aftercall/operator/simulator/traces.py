@@ -6,7 +6,8 @@ import csv
 import dataclasses
 import enum
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -83,30 +84,59 @@ def synthetic(kind: Kind, rng: np.random.Generator, *, peak_per_s: float, hours:
     return Trace(str(kind), tuple(sorted(calls, key=lambda call: call.at_s)), tenants, duration_s)
 
 
+_COLUMNS = ("at_s", "tenant", "audio_s")
+_LONGEST_S = 31 * 86_400.0
+_LONGEST_CALL_S = 7 * 86_400.0
+
+
 def read_csv(lines: Iterable[str], *, name: str) -> Trace:
-    """Return the calls of a file with the columns `at_s`, `tenant` and `audio_s`; tenants have no limits.
+    """Return the calls of a file with the columns `at_s`, `tenant` and `audio_s`, in any order; tenants have no limits.
 
     Raises `errors.ConfigurationError` that names the line.
     """
-    calls = []
-    rows = csv.DictReader(lines)
-    missing = {"at_s", "tenant", "audio_s"} - set(rows.fieldnames or ())
+    rows = csv.DictReader(lines, skipinitialspace=True)
+    heads = rows.fieldnames or ()
+    missing = [each for each in _COLUMNS if each not in heads]
     if missing:
-        raise errors.ConfigurationError(f"{name}: no column {', '.join(sorted(missing))}")
-    for row in rows:
-        try:
-            call = Call(float(row["at_s"]), row["tenant"], float(row["audio_s"]))
-        except (TypeError, ValueError) as exc:
-            raise errors.ConfigurationError(f"{name}, line {rows.line_num}: {exc}") from exc
-        if not (math.isfinite(call.at_s) and 0 < call.audio_s < math.inf):
-            raise errors.ConfigurationError(f"{name}, line {rows.line_num}: at_s is a time, and audio_s over 0")
-        calls.append(call)
+        raise errors.ConfigurationError(
+            f"{name}: no column {', '.join(missing)}; its first line is {','.join(heads)!r}"
+        )
+    try:
+        calls = [_call(row, f"{name}, line {rows.line_num}") for row in rows]
+    except csv.Error as exc:
+        raise errors.ConfigurationError(f"{name}, line {rows.line_num}: {exc}") from exc
     if not calls:
         raise errors.ConfigurationError(f"{name}: holds no calls")
     calls.sort(key=lambda call: call.at_s)
-    first = calls[0].at_s
-    calls = [dataclasses.replace(call, at_s=call.at_s - first) for call in calls]
-    return Trace(name, tuple(calls), {call.tenant: Tenant() for call in calls}, calls[-1].at_s)
+    first_s, duration_s = calls[0].at_s, calls[-1].at_s - calls[0].at_s
+    if duration_s > _LONGEST_S:
+        raise errors.ConfigurationError(
+            f"{name}: {duration_s / 86_400:.0f} days from the first call to the last; at_s is in seconds, and at most"
+            f" {_LONGEST_S / 86_400:.0f} days are played"
+        )
+    calls = [dataclasses.replace(call, at_s=call.at_s - first_s) for call in calls]
+    return Trace(name, tuple(calls), {call.tenant: Tenant() for call in calls}, duration_s)
+
+
+def _call(row: Mapping[str | None, Any], where: str) -> Call:
+    if None in row:
+        raise errors.ConfigurationError(f"{where}: more values than columns; decimals are written with a point")
+    absent = [each for each in _COLUMNS if not (row[each] or "").strip()]
+    if absent:
+        raise errors.ConfigurationError(f"{where}: no {absent[0]}")
+    numbers = []
+    for column in ("at_s", "audio_s"):
+        try:
+            numbers.append(float(row[column]))
+        except ValueError as exc:
+            raise errors.ConfigurationError(f"{where}: {column} is seconds, not {row[column]!r}") from exc
+    at_s, audio_s = numbers
+    if not (math.isfinite(at_s) and 0 < audio_s <= _LONGEST_CALL_S):
+        raise errors.ConfigurationError(
+            f"{where}: at_s is a time, and audio_s over 0 and at most {_LONGEST_CALL_S:.0f};"
+            f" here they are {at_s:g} and {audio_s:g}"
+        )
+    return Call(at_s, row["tenant"].strip(), audio_s)
 
 
 _Shape = Callable[[float], float]

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import typing
 
 import doubles
 import pytest
 
 from aftercall.consumers import observer
-from aftercall.consumers.intake import backlog, delivery, entrance, parking, places, turns
-from aftercall.contracts import errors, events, outcomes
+from aftercall.consumers.intake import admission, backlog, delivery, entrance, parking, places, turns
+from aftercall.contracts import errors, events, outcomes, tenants
 
 
 class Rig:
     """A backlog with its edges in lists."""
 
-    def __init__(self, *, max_open: int = 100, max_ahead: int = 12, terms: turns.Terms | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_open: int = 100,
+        max_ahead: int = 12,
+        terms: turns.Terms | None = None,
+        policies: dict[str, tenants.TenantPolicy] | None = None,
+    ) -> None:
+        self.now_s: float | None = None
         self.aside: list[tuple[str, places.Record, list[tuple[str, bytes]]]] = []
         self.buried: list[outcomes.Reason] = []
+        self.said: list[str] = []
         self.finished: list[int] = []
         self.known = {"big", "small", "acme"}
         self.failures = 0
         self._offsets = iter(range(10**6))
         bindings = {
             "live": entrance.Binding(None, ()),
-            "bulk": entrance.Binding(None, (), 1),
+            "bulk": entrance.Binding(None, (), 1, promise_s=14_400.0),
             "acme-only": entrance.Binding(frozenset({"acme"}), ()),
         }
         self.door = entrance.Entrance(
@@ -39,6 +49,7 @@ class Rig:
             bury=self._bury,
             put_aside=self._put_aside,
             observe=observer.Unobserved(),
+            policy_of=lambda tenant: (policies or {}).get(tenant) or tenants.TenantPolicy(name=tenant),
         )
         self.backlog = backlog.Backlog(
             self.door,
@@ -47,6 +58,8 @@ class Rig:
             terms_of=lambda _: terms or turns.Terms(),
             finished=lambda place: self.finished.append(place.offset),
             leaving=lambda place: None,
+            clock=lambda: time.monotonic() if self.now_s is None else self.now_s,
+            wall_clock=lambda: time.time() if self.now_s is None else self.now_s,
         )
 
     async def _pin(self, event: events.RecordingReady) -> tuple[str, str]:
@@ -54,6 +67,7 @@ class Rig:
 
     async def _bury(self, record: places.Record, reason: outcomes.Reason, message: str) -> None:
         self.buried.append(reason)
+        self.said.append(message)
 
     async def _put_aside(
         self, topic: str, record: places.Record, key: bytes | None, headers: list[tuple[str, bytes]]
@@ -224,3 +238,98 @@ def _outcome() -> outcomes.Outcome:
         transcription_id="t",
         decided_at=doubles.NOW,
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "topic", "is_taken"),
+    [
+        ({"topics": ["live"]}, "live", True),
+        ({"topics": ["live"]}, "bulk", False),
+        ({"lanes": ["bulk"]}, "live", False),
+        ({"lanes": ["bulk"]}, "bulk", True),
+        ({"lanes": ["live", "bulk"], "topics": ["acme-only"]}, "acme-only", True),
+        ({"lanes": ["bulk"], "topics": ["acme-only"]}, "acme-only", False),
+        ({}, "bulk", True),
+    ],
+)
+async def test_a_tenant_is_held_to_its_topics_and_lanes(
+    policy: dict[str, list[str]], topic: str, is_taken: bool
+) -> None:
+    """A claim beyond its policy is a dead letter of the same reason, which says which topic; others are taken."""
+    rig = Rig(policies={"acme": tenants.TenantPolicy.model_validate({"name": "acme", **policy})})
+    await rig.arrive(rig.record("acme", topic=topic), rig.record("small"))
+
+    assert (1 + is_taken, [] if is_taken else [outcomes.Reason.FORBIDDEN_SOURCE]) == (rig.backlog.n_waiting, rig.buried)
+    assert is_taken or f"topic {topic}: the tenant's policy" in rig.said[0]
+
+
+async def test_a_record_that_was_put_aside_is_held_to_the_topic_that_it_came_on() -> None:
+    """The deferred topic is nobody's lane: a policy that lists topics need not list it."""
+    rig = Rig(policies={"acme": tenants.TenantPolicy(name="acme", topics=("live",))})
+    value = rig.record("acme").value
+    for at, topic in enumerate(("live", "bulk")):
+        headers = parking.wrap((), parking.Origin(topic, 7.0), "over_share")
+        await rig.arrive(places.Record(places.Place("deferred", 0, at, 1), b"acme", value, tuple(headers), 9.0))
+
+    assert (1, [outcomes.Reason.FORBIDDEN_SOURCE]) == (rig.backlog.n_waiting, rig.buried)
+
+
+async def test_work_carries_the_promise_of_its_topic() -> None:
+    """Or none, where the topic makes none of its own."""
+    rig = Rig()
+    await rig.arrive(rig.record("big", topic="live"), rig.record("big", topic="bulk"))
+
+    assert [None, 14_400.0] == [(await rig.take()).promise_s, (await rig.take()).promise_s]
+
+
+async def held(rig: Rig) -> None:
+    """Let a tenant of a minute's audio a minute, with two minutes' burst and nothing left, be held at 1000 s."""
+    rig.now_s = 1000.0
+    await rig.arrive(rig.record("big", at_s=990.0))
+    assert await rig.backlog.take() is None  # buckets begin empty
+
+
+LIMITED = turns.Terms(limit=admission.Limit(1.0, 600.0))
+
+
+async def test_work_that_waited_for_its_tenants_limit_says_so() -> None:
+    """What stood there, and what came while the limit still held; not what came after it."""
+    rig = Rig(terms=LIMITED)
+    await held(rig)  # until 1120
+    rig.now_s = 1110.0
+    await rig.arrive(rig.record("big", at_s=1109.0))
+    rig.now_s = 1300.0
+    await rig.arrive(rig.record("big", at_s=1121.0))
+    rig.now_s = 1400.0
+
+    assert [True, True, False] == [(await rig.take()).is_throttled for _ in range(3)]
+
+
+async def test_a_hold_ends_when_work_turns_out_to_cost_less() -> None:
+    """What comes then did not wait for the limit."""
+    rig = Rig(terms=LIMITED)
+    await held(rig)
+    rig.now_s = 1120.0
+    first = await rig.take()
+    await rig.arrive(rig.record("big", at_s=1119.0), rig.record("big", at_s=1131.0))
+    assert await rig.backlog.take() is None  # until 1240
+    rig.now_s = 1130.0
+    await rig.backlog.finish(first, doubles.REJECTED)  # which costs nothing
+    assert (await rig.take()).is_throttled
+    rig.now_s = 1500.0
+
+    assert not (await rig.take()).is_throttled
+
+
+async def test_what_waited_on_the_deferred_topic_for_the_limit_says_so_too() -> None:
+    """Although it is taken as soon as it is read: its tenant was held while it lay there."""
+    rig = Rig(terms=LIMITED)
+    await held(rig)
+    rig.now_s = 1600.0
+    await rig.take()
+    rig.now_s = 9000.0
+    headers = parking.wrap((), parking.Origin("live", 1001.0), "over_share")
+    value = rig.record("big").value
+    await rig.arrive(places.Record(places.Place("deferred", 0, 1, 1), b"big", value, tuple(headers), 8000.0))
+
+    assert (True, 1001.0) == ((taken := await rig.take()).is_throttled, taken.queued_at)

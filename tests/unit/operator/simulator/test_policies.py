@@ -15,6 +15,7 @@ VIEW = cluster.View(
     ready=4,
     waiting_calls=40,
     waiting_audio_s={"a": 0.0},
+    oldest_waiting_s={},
     arrived_audio_s={"a": 0.0},
     limits_per_s={"a": None},
     promises_s={"a": None},

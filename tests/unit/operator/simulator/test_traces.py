@@ -27,8 +27,8 @@ def test_a_seed_makes_the_same_traffic_again(kind: traces.Kind) -> None:
 
 
 def test_a_file_of_calls_begins_at_its_first() -> None:
-    """In any order, with more columns than are read."""
-    made = traces.read_csv(["at_s,tenant,audio_s,agent", "1010,b,30,x", "1000,a,60.5,y"], name="calls.csv")
+    """In any order, with more columns than are read, and with spaces."""
+    made = traces.read_csv(["at_s, tenant,audio_s,agent", "1010,b,30,x", "1000, a ,60.5,y"], name="calls.csv")
 
     assert (traces.Call(0.0, "a", 60.5), traces.Call(10.0, "b", 30.0)) == made.calls
     assert {"a", "b"} == made.tenants.keys()
@@ -39,10 +39,19 @@ def test_a_file_of_calls_begins_at_its_first() -> None:
     ("lines", "said"),
     [
         (["at_s,tenant"], "calls.csv: no column audio_s"),
-        ([], "calls.csv: no column at_s, audio_s, tenant"),
+        ([], "calls.csv: no column at_s, tenant, audio_s; its first line is ''"),
         (["at_s,tenant,audio_s"], "calls.csv: holds no calls"),
-        (["at_s,tenant,audio_s", "1,a,2", "x,a,2"], "calls.csv, line 3: could not convert"),
-        (["at_s,tenant,audio_s", "1,a"], "calls.csv, line 2"),
+        (["at_s;tenant;audio_s", "1;a;2"], "its first line is 'at_s;tenant;audio_s'"),
+        (["at_s,tenant,audio_s", "1,a,2", "x,a,2"], "calls.csv, line 3: at_s is seconds, not 'x'"),
+        (["at_s,tenant,audio_s", "1,a"], "calls.csv, line 2: no audio_s"),
+        (["at_s,tenant,audio_s", "1, ,5"], "calls.csv, line 2: no tenant"),
+        (["at_s,tenant,audio_s", "1,a,5,9"], "calls.csv, line 2: more values than columns; decimals"),
+        (["at_s,tenant,audio_s", "1,a,-5"], "calls.csv, line 2: at_s is a time, and audio_s over 0"),
+        (["at_s,tenant,audio_s", "1,a,1e9"], "calls.csv, line 2: .*at most 604800; here they are 1 and 1e"),
+        (
+            ["at_s,tenant,audio_s", "1700000000000,a,5", "1700086400000,a,5"],
+            "1000 days from the first call to the last",
+        ),
         (["at_s,tenant,audio_s", "1,a,0"], "calls.csv, line 2: at_s is a time, and audio_s over 0"),
         (["at_s,tenant,audio_s", "nan,a,5"], "calls.csv, line 2: at_s is a time"),
         (["at_s,tenant,audio_s", "1,a,inf"], "calls.csv, line 2: at_s is a time"),

@@ -1,0 +1,211 @@
+"""What the operator sees, decides and does."""
+
+from __future__ import annotations
+
+from aftercall.contracts import metrics
+from observability.dashboards.panels import NAMESPACES, TENANTS, WINDOW, Form, Panel, Query, Row, of_pools
+from observability.rules import operating
+
+DESCRIPTION = "How many replicas does the operator want and why, is it heard, and does it keep limits?"
+
+_FLEET = "{{pool}} {{fleet}}"
+
+
+def _max(by: str, series: str) -> str:
+    return f"max by ({by}) ({series})"
+
+
+def _in_namespaces(metric: metrics.Metric, more: str = "", *, suffix: str = "") -> str:
+    return f"{metric.name}{suffix}{{{NAMESPACES}{more}}}"
+
+
+ROWS = (
+    Row(
+        "Replicas",
+        (
+            Panel(
+                "Wanted and real",
+                "Replicas that the operator last decided on, and those that answer. Between the two lies a cold start;"
+                " a gap that stays is GPUs that are not there, or pods that do not start.",
+                "short",
+                (
+                    Query(_max("pool, fleet", of_pools(metrics.OPERATOR_WANTED)), f"{_FLEET} wanted"),
+                    Query(_max("pool, fleet", of_pools(metrics.OPERATOR_READY)), f"{_FLEET} real"),
+                ),
+            ),
+            Panel(
+                "Decisions, by reason",
+                "Why the last decisions came out as they did, each second. docs/scaling.md explains every reason;"
+                " UnknownBacklog and UnknownReplicas lower nothing.",
+                "ops",
+                (
+                    Query(
+                        f"sum by (pool, fleet, reason) (rate({of_pools(metrics.OPERATOR_DECISIONS)}[{WINDOW}]))",
+                        f"{_FLEET} {{{{reason}}}}",
+                    ),
+                ),
+                Form.STACK,
+            ),
+            Panel(
+                "Changes in the time shown",
+                "How often replicas were raised and lowered. Many of both is a pool that swings: look at its"
+                " stabilisation and cold start.",
+                "short",
+                (
+                    Query(
+                        f"sum by (pool, fleet, direction) (increase({of_pools(metrics.OPERATOR_CHANGES)}[$__range]))",
+                        f"{_FLEET} {{{{direction}}}}",
+                    ),
+                ),
+                Form.TABLE,
+            ),
+            Panel(
+                "Conditions of pools",
+                "1 for the status that each condition of a pool has. All is well with Ready, BacklogKnown,"
+                " ReplicasAvailable and Valid at True, and ScalingConflict at False.",
+                "short",
+                (
+                    Query(
+                        _max("pool, type, status", of_pools(metrics.OPERATOR_CONDITION)) + " == 1",
+                        "{{pool}} {{type}} is {{status}}",
+                    ),
+                ),
+                Form.TABLE,
+            ),
+        ),
+    ),
+    Row(
+        "What it decides from",
+        (
+            Panel(
+                "Backlog",
+                "Audio that waits, with consumers or unread. A lower bound while BacklogKnown is not True.",
+                "s",
+                (Query(_max("pool", of_pools(metrics.OPERATOR_BACKLOG)), "{{pool}}"),),
+            ),
+            Panel(
+                "Records that nobody has read",
+                "Kafka's own count of what lies behind every consumer's position.",
+                "short",
+                (Query(_max("pool", of_pools(metrics.OPERATOR_UNREAD)), "{{pool}}"),),
+            ),
+            Panel(
+                "Arriving, and what replicas can do",
+                "Seconds of audio each second: what arrives and limits let through, and what the replicas that answer"
+                " are believed to do.",
+                "short",
+                (
+                    Query(_max("pool", of_pools(metrics.OPERATOR_ARRIVING)), "arriving at {{pool}}"),
+                    Query(
+                        f"{_max('pool, fleet', of_pools(metrics.OPERATOR_CAPACITY))}"
+                        f" * on (pool, fleet) {_max('pool, fleet', of_pools(metrics.OPERATOR_READY))}",
+                        f"{_FLEET} can do",
+                    ),
+                ),
+            ),
+            Panel(
+                "Until nothing waits, against the promise",
+                "How long it takes to work off what waits, and in how long transcripts are due. Somebody is paged when"
+                " the first stays above the second.",
+                "s",
+                (
+                    Query(_max("pool", of_pools(metrics.OPERATOR_DRAIN)), "{{pool}} drains in"),
+                    Query(_max("pool", of_pools(metrics.OPERATOR_PROMISE)), "{{pool}} promises"),
+                ),
+            ),
+        ),
+    ),
+    Row(
+        "Whether it works",
+        (
+            Panel(
+                "Age of the last look",
+                "Seconds since the operator's last look at each pool that came to its end; there is one every five.",
+                "s",
+                (Query(of_pools(operating.AGE), "{{pool}}"),),
+                width=8,
+                warn_at=120,
+            ),
+            Panel(
+                "Time of a look",
+                "How long nearly all looks at a pool take, from reading Kafka and the API server to writing.",
+                "s",
+                (
+                    Query(
+                        "histogram_quantile(0.99, sum by (le) (rate("
+                        f"{_in_namespaces(metrics.OPERATOR_RECONCILE_SECONDS, suffix='_bucket')}[{WINDOW}])))",
+                        "p99",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                "Lease held",
+                "1 while an operator holds the Lease. Without it no grants are issued.",
+                "short",
+                (Query(_max("namespace", _in_namespaces(metrics.OPERATOR_LEASE)), "{{namespace}}"),),
+                width=8,
+                bounds=(0, 1),
+            ),
+            Panel(
+                "Reports of consumers",
+                "How reports were answered, as the operator counts them. Anything but answered, beyond a restart, is"
+                " consumers without new grants.",
+                "ops",
+                (Query(f"sum by (result) (rate({_in_namespaces(metrics.OPERATOR_REPORTS)}[{WINDOW}]))", "{{result}}"),),
+            ),
+            Panel(
+                "Time of an answer",
+                "How long nearly all reports take to be answered.",
+                "s",
+                (
+                    Query(
+                        "histogram_quantile(0.99, sum by (le) (rate("
+                        f"{_in_namespaces(metrics.OPERATOR_REPORT_SECONDS, suffix='_bucket')}[{WINDOW}])))",
+                        "p99",
+                    ),
+                ),
+                warn_at=0.02,
+            ),
+        ),
+    ),
+    Row(
+        "Limits",
+        (
+            Panel(
+                "Limits and grants",
+                "What each tenant may begin each second, and what consumers may be using of it. The second never goes"
+                " above the first.",
+                "short",
+                (
+                    Query(_max("tenant", f"{metrics.OPERATOR_LIMIT.name}{{{TENANTS}}}"), "limit of {{tenant}}"),
+                    Query(_max("tenant", f"{metrics.OPERATOR_GRANTED.name}{{{TENANTS}}}"), "granted to {{tenant}}"),
+                ),
+            ),
+            Panel(
+                "Grants still good for",
+                "Seconds until a consumer's last grants end, the shortest of each pool. At 0 tenants with limits get a"
+                " tenth of them. A consumer that reports to nobody has 0.",
+                "s",
+                (Query(f"min by (pool) ({of_pools(metrics.LEASE_LEFT, component='consumers')})", "{{pool}}"),),
+            ),
+            Panel(
+                "Reports, as consumers see them",
+                "What came of consumers' reports to the operator.",
+                "ops",
+                (
+                    Query(
+                        f"sum by (pool, result) (rate({of_pools(metrics.REPORTS_SENT)}[{WINDOW}]))",
+                        "{{pool}} {{result}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Tenants",
+                "Tenant resources that are compiled for consumers, and those that are left out for a mistake.",
+                "short",
+                (Query(f"max by (ready) ({_in_namespaces(metrics.OPERATOR_TENANTS)})", "ready: {{ready}}"),),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,219 @@
+"""Whether what waits is worked off: by the pool, by its consumers and speech servers, and for each tenant."""
+
+from __future__ import annotations
+
+from aftercall.contracts import metrics
+from observability.rules import foreign
+from observability.rules.groups import Alert, Group, Record, Severity, promql
+
+_POOL = "Pool {{ $labels.pool }} of {{ $labels.namespace }}"
+
+WAITING = "aftercall:waiting_audio_seconds"
+RUNNING = "aftercall:running_audio_seconds"
+THROTTLED = "aftercall:throttled"
+DONE = "aftercall:done_audio_seconds:rate5m"
+ENDED = "aftercall:ended:rate5m"
+UNTHROTTLED = "aftercall:waiting_unthrottled_audio_seconds"
+"""Of what waits, that of tenants who are within their limits where it waits."""
+
+_CONDITION = metrics.OPERATOR_CONDITION.name
+
+
+def _by(labels: str, expr: str, how: str = "sum") -> str:
+    return f"{how} by ({labels}) ({expr})"
+
+
+_SERIES = Group(
+    "aftercall-work",
+    (
+        Record(WAITING, _by("namespace, pool, tenant", metrics.WAITING_AUDIO.name)),
+        Record(RUNNING, _by("namespace, pool, tenant", metrics.RUNNING_AUDIO.name)),
+        Record(THROTTLED, _by("namespace, pool, tenant", metrics.THROTTLED.name, "max")),
+        Record(DONE, _by("namespace, pool, tenant", f"rate({metrics.AUDIO_SECONDS.name}[5m])")),
+        Record(ENDED, _by("namespace, pool", f"rate({metrics.JOBS.name}[5m])")),
+        Record(
+            UNTHROTTLED,
+            promql(f"""
+                sum by (namespace, pool, tenant) (
+                  {metrics.WAITING_AUDIO.name}
+                  unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1
+                )
+            """),
+        ),
+    ),
+)
+
+_DRAINING = Group(
+    "aftercall-backlog",
+    (
+        Alert(
+            "AftercallBacklogCannotDrain",
+            promql(f"""
+                max by (namespace, pool) ({metrics.OPERATOR_DRAIN.name})
+                > on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_PROMISE.name})
+                and on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_BACKLOG.name}) > 0
+                and on (namespace, pool)
+                  max by (namespace, pool) ({_CONDITION}{{type="BacklogKnown",status="True"}}) == 1
+            """),
+            "15m",
+            Severity.PAGE,
+            f"{_POOL}: what waits takes longer to work off than calls may take",
+            "At what arrives and what answers now, it takes {{ $value | humanizeDuration }} until nothing waits; the"
+            " operator has had 15 minutes to add replicas.",
+        ),
+        Alert(
+            "AftercallBacklogUnknown",
+            f'max by (namespace, pool) ({_CONDITION}{{type="BacklogKnown",status!="True"}}) == 1',
+            "15m",
+            Severity.TICKET,
+            f"{_POOL}: the operator does not know what waits",
+            "It holds the replicas that there are, and lowers none, until it can read Kafka and hears from consumers.",
+        ),
+        Alert(
+            "AftercallReplicasMissing",
+            promql(f"""
+                max by (namespace, pool, fleet) ({metrics.OPERATOR_WANTED.name})
+                - max by (namespace, pool, fleet) ({metrics.OPERATOR_READY.name})
+                > 0
+            """),
+            "30m",
+            Severity.TICKET,
+            f"{_POOL}: {{{{ $value }}}} replicas of {{{{ $labels.fleet }}}} do not come",
+            "They were asked for half an hour ago or more, and do not answer: no GPU is free, or they do not start.",
+        ),
+        Alert(
+            "AftercallTenantStarved",
+            promql(f"""
+                sum by (namespace, tenant) ({UNTHROTTLED}) > 0
+                unless on (namespace, tenant) sum by (namespace, tenant) ({RUNNING}) > 0
+                unless on (namespace, tenant) sum by (namespace, tenant) ({DONE}) > 0
+                and on (namespace) sum by (namespace) ({DONE}) > 0
+            """),
+            "10m",
+            Severity.PAGE,
+            "Tenant {{ $labels.tenant }} of {{ $labels.namespace }} waits while others are served",
+            "{{ $value | humanizeDuration }} of its audio wait within its limit, and nothing of it has run for ten"
+            " minutes: the order between tenants does not hold.",
+        ),
+    ),
+)
+
+_CONSUMING = Group(
+    "aftercall-consumers",
+    (
+        Alert(
+            "AftercallNoProgress",
+            promql(f"""
+                sum by (namespace, pool) ({UNTHROTTLED}) > 0
+                and on (namespace, pool) {ENDED} == 0
+                and on (namespace, pool)
+                  sum by (namespace, pool) (rate({metrics.SPEECH_CALLS.name}{{result="answered"}}[5m])) == 0
+            """),
+            "15m",
+            Severity.PAGE,
+            f"{_POOL}: recordings wait, and nothing is heard or has ended for a quarter of an hour",
+            "{{ $value | humanizeDuration }} of audio wait within their tenants' limits.",
+        ),
+        Alert(
+            "AftercallConsumerStuck",
+            f"max by (namespace, pool, pod) ({metrics.OLDEST_UNFINISHED.name}) > 86400",
+            "10m",
+            Severity.PAGE,
+            f"{_POOL}: a partition has stood still for {{{{ $value | humanizeDuration }}}}",
+            "Consumer {{ $labels.pod }} has not finished the oldest record of one of its partitions. What is older than"
+            " the topic's retention (a week, where nobody has set it) is deleted by Kafka, read or not.",
+        ),
+        Alert(
+            "AftercallPartitionsPaused",
+            promql(f"""
+                sum by (namespace, pool, topic) ({metrics.PAUSED.name}{{topic!~".*deferred.*"}}) > 0
+            """),
+            "30m",
+            Severity.TICKET,
+            f"{_POOL}: {{{{ $value }}}} partitions of {{{{ $labels.topic }}}} are not read on",
+            "Too much of what was read of them is unfinished. For half an hour consumers could not keep up with it.",
+        ),
+        Alert(
+            "AftercallDecodeStrikes",
+            promql(f"""
+                sum by (namespace, pool) (
+                  increase({metrics.RETRIES.name}{{reason=~"decoder_died|decoder_timeout"}}[1h])
+                ) > 5
+            """),
+            "0m",
+            Severity.TICKET,
+            f"{_POOL}: decoders have died {{{{ printf `%.0f` $value }}}} times in an hour",
+            "Recordings end the process that decodes them, or hold it for longer than its limits. After three times a"
+            " recording is dead. Somebody may be sending files that are made for that.",
+        ),
+        Alert(
+            "AftercallTenantsFileInvalid",
+            f"max by (namespace, component) ({metrics.TENANTS_INVALID.name}) == 1",
+            "5m",
+            Severity.TICKET,
+            "The tenants file of {{ $labels.namespace }} has a mistake in it",
+            "{{ $labels.component }} works on with the last good one: what was changed since then does not hold.",
+        ),
+        Alert(
+            "AftercallIdentityConflict",
+            f"sum by (namespace, pool) (increase({metrics.CONFLICTS.name}[1h])) > 0",
+            "0m",
+            Severity.TICKET,
+            f"{_POOL}: two recordings came under one identity",
+            "The transcript of the second was put in quarantine: an upstream service uses an id twice.",
+        ),
+        Alert(
+            "AftercallPartDown",
+            promql(f"""
+                {foreign.UP}{{component=~"consumers|relay|operator|api"}} == 0
+            """),
+            "10m",
+            Severity.TICKET,
+            "{{ $labels.component }} {{ $labels.pod }} of {{ $labels.namespace }} does not answer Prometheus",
+            "Its metrics are missing from every board and alert. It may work on all the same.",
+        ),
+    ),
+)
+
+_SPEECH = Group(
+    "aftercall-speech-health",
+    (
+        Alert(
+            "AftercallSpeechDown",
+            f'avg by (namespace, pool) ({metrics.SPEECH_DOWN.name}{{component="consumers"}}) > 0.5',
+            "5m",
+            Severity.PAGE,
+            f"{_POOL}: the speech backend does not answer",
+            "{{ $value | humanizePercentage }} of the consumers take it for down. Recordings wait where they are, and"
+            " none is lost.",
+        ),
+        Alert(
+            "AftercallSpeechServersAbsent",
+            promql(f"""
+                max by (namespace, pool) ({metrics.OPERATOR_WANTED.name}{{fleet="speech"}}) > 0
+                unless on (namespace, pool) sum by (namespace, pool) ({foreign.UP}{{component="speech"}}) > 0
+            """),
+            "10m",
+            Severity.PAGE,
+            f"{_POOL}: no speech server can be seen",
+            "{{ $value }} replicas are wanted, and not one answers Prometheus.",
+        ),
+        Alert(
+            "AftercallSpeechFailing",
+            promql(f"""
+                sum by (namespace, pool) (rate({metrics.SPEECH_CALLS.name}{{result=~"failed|refused"}}[15m]))
+                / (sum by (namespace, pool) (rate({metrics.SPEECH_CALLS.name}{{result!="busy"}}[15m])) > 0)
+                > 0.1
+                and sum by (namespace, pool)
+                  (increase({metrics.SPEECH_CALLS.name}{{result=~"failed|refused"}}[15m])) >= 10
+            """),
+            "15m",
+            Severity.TICKET,
+            f"{_POOL}: {{{{ $value | humanizePercentage }}}} of windows fail at the speech backend",
+            "Those that fail are asked again, up to three times; those that are refused make their recording a dead"
+            " letter.",
+        ),
+    ),
+)
+
+GROUPS = (_SERIES, _DRAINING, _CONSUMING, _SPEECH)

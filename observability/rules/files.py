@@ -1,0 +1,21 @@
+"""Which rules go to which file."""
+
+from __future__ import annotations
+
+from observability.rules import backlog, delivery, groups, objectives, operating, speech
+
+FILES = {
+    "speech.yaml": speech.GROUPS,
+    "objectives.yaml": objectives.GROUPS,
+    "backlog.yaml": backlog.GROUPS,
+    "operator.yaml": operating.GROUPS,
+    "delivery.yaml": delivery.GROUPS,
+}
+GROUPS = tuple(group for each in FILES.values() for group in each)
+ALERTS = tuple(alert for group in GROUPS for alert in group.alerts)
+RECORDS = tuple(record for group in GROUPS for record in group.records)
+
+
+def render() -> dict[str, str]:
+    """Return the files by their names."""
+    return {name: groups.render(each) for name, each in FILES.items()}

@@ -1,0 +1,88 @@
+"""Whether the operator does its work: looks at pools, holds its Lease, and keeps consumers in grants."""
+
+from __future__ import annotations
+
+from aftercall.contracts import metrics
+from observability.rules import foreign
+from observability.rules.groups import Alert, Group, Record, Severity, promql
+
+AGE = "aftercall:reconcile_age_seconds"
+"""Seconds since the last look at a pool that came to its end."""
+
+_REPORTING = f"sum by (namespace, pool, pod) (increase({metrics.REPORTS_SENT.name}[10m])) > 0"
+_CONDITION = metrics.OPERATOR_CONDITION.name
+_POOL = "Pool {{ $labels.pool }} of {{ $labels.namespace }}"
+
+GROUPS = (
+    Group(
+        "aftercall-operator",
+        (
+            Record(AGE, f"time() - max by (namespace, pool) ({metrics.OPERATOR_LAST_RECONCILE.name} > 0)"),
+            Alert(
+                "AftercallOperatorStale",
+                f"{AGE} > 120",
+                "5m",
+                Severity.PAGE,
+                f"{_POOL}: the operator has not looked at it for {{{{ $value | humanizeDuration }}}}",
+                "It looks every five seconds. Meanwhile replicas stay as they are, whatever arrives.",
+            ),
+            Alert(
+                "AftercallOperatorGone",
+                promql(f"""
+                    count by (namespace) ({_REPORTING})
+                    unless on (namespace) {foreign.UP}{{component="operator"}} == 1
+                """),
+                "5m",
+                Severity.PAGE,
+                "No operator runs in {{ $labels.namespace }}",
+                "{{ $value }} consumers report to it. Their grants last a quarter of an hour from its last answer; then"
+                " tenants with limits get a tenth of them, and nothing scales.",
+            ),
+            Alert(
+                "AftercallOperatorWithoutLease",
+                f'max by (namespace) ({metrics.OPERATOR_LEASE.name}{{component="operator"}}) == 0',
+                "5m",
+                Severity.TICKET,
+                "The operator of {{ $labels.namespace }} does not hold its Lease",
+                "Without it, it issues no grants. Another holds the Lease, or the API server lets nobody renew it.",
+            ),
+            Alert(
+                "AftercallGrantLeaseRunningOut",
+                promql(f"""
+                    min by (namespace, pool) (
+                      {metrics.LEASE_LEFT.name} and on (namespace, pod) ({_REPORTING})
+                    ) < 300
+                """),
+                "3m",
+                Severity.PAGE,
+                f"{_POOL}: consumers' grants end in {{{{ $value | humanizeDuration }}}}",
+                "Consumers report, and get no new grants. Once the old ones have ended, tenants with limits get a tenth"
+                " of them.",
+            ),
+            Alert(
+                "AftercallScalingConflict",
+                f'max by (namespace, pool) ({_CONDITION}{{type="ScalingConflict",status="True"}}) == 1',
+                "5m",
+                Severity.TICKET,
+                f"{_POOL}: somebody else scales what the operator scales",
+                "The operator writes nothing for as long as an HPA or another pool has the same target.",
+            ),
+            Alert(
+                "AftercallPoolInvalid",
+                f'max by (namespace, pool) ({_CONDITION}{{type="Valid",status="False"}}) == 1',
+                "5m",
+                Severity.TICKET,
+                f"{_POOL}: its specification cannot be followed",
+                "The operator leaves the pool as it is. Its condition Valid says what is wrong.",
+            ),
+            Alert(
+                "AftercallTenantsBroken",
+                f'max by (namespace) ({metrics.OPERATOR_TENANTS.name}{{ready!~"(?i)true"}}) > 0',
+                "5m",
+                Severity.TICKET,
+                "{{ $value }} tenants of {{ $labels.namespace }} are left out",
+                "Their Tenant resources cannot be compiled; their recordings are parked until they are mended.",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,289 @@
+"""A namespace with everything that the operator works with, and the operator's process in it, with its own rights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import cluster
+import httpx2
+import kafka
+from peers import control_plane as plane
+from peers import kubeclient, process, proxy
+
+from aftercall.contracts import crds, reports
+
+AUDIENCE = "aftercall-operator"
+LEASE_S = 3.0
+
+
+def install(control_plane: plane.ControlPlane) -> None:
+    """Apply our definitions, and wait until they are served."""
+    for definition in crds.definitions().values():
+        control_plane.client.apply(definition)
+    for plural in crds.definitions():
+        path = f"/apis/{crds.GROUP}/{crds.VERSION}/{plural}"
+        kubeclient.wait_until(lambda path=path: bool(control_plane.client.request("GET", path)), what=plural)
+
+
+def deployment(name: str, replicas: int, **labels: str) -> kubeclient.Manifest:
+    """Return a Deployment whose pods do nothing."""
+    selector = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": selector | labels},
+                "spec": {
+                    "serviceAccountName": "consumers",
+                    "containers": [{"name": "main", "image": "example.invalid/main:1"}],
+                },
+            },
+        },
+    }
+
+
+def pool(name: str, *, topic: str = "", group: str = "", **more: Any) -> kubeclient.Manifest:
+    """Return a pool of speech servers and consumers, each from none to four."""
+    spec: dict[str, Any] = {
+        "consumerGroup": group or name,
+        "topics": [{"name": topic or name}],
+        "deferredTopic": f"{topic or name}.deferred",
+        "backend": {"kind": "Deployment", "deployment": {"name": f"{name}-speech"}},
+        "scaling": {
+            "minReplicas": 0,
+            "maxReplicas": 4,
+            "capacityAudioSecondsPerMinute": 3000,
+            "stabilizationSeconds": 0,
+            "coldStartSeconds": 5,
+        },
+        "consumers": {
+            "deployment": f"{name}-consumers",
+            "minReplicas": 0,
+            "maxReplicas": 4,
+            "stabilizationSeconds": 0,
+        },
+    }
+    return {
+        "apiVersion": f"{crds.GROUP}/{crds.VERSION}",
+        "kind": "TranscriptionPool",
+        "metadata": {"name": name},
+        "spec": {**spec, **more},
+    }
+
+
+def _rights(namespace: str, deployments: Iterable[str], config_maps: Iterable[str]) -> str:
+    """Return the operator's rights, as docs/operator.md lists them."""
+    named = json.dumps(list(deployments))
+    return f"""
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: operator}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: consumers}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: operator}}
+rules:
+- {{apiGroups: [apps], resources: [deployments, deployments/scale], resourceNames: {named}, verbs: [get]}}
+- {{apiGroups: [apps], resources: [deployments/scale], resourceNames: {named}, verbs: [update]}}
+- {{apiGroups: [""], resources: [pods], verbs: [get, list, patch]}}
+- {{apiGroups: [aftercall.io], resources: [transcriptionpools, tenants], verbs: [list, watch]}}
+- {{apiGroups: [aftercall.io], resources: [transcriptionpools/status, tenants/status], verbs: [patch]}}
+- {{apiGroups: [""], resources: [events], verbs: [create]}}
+- {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}}
+- {{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [operator], verbs: [get, update]}}
+- {{apiGroups: [""], resources: [configmaps], resourceNames: {json.dumps(list(config_maps))}, verbs: [get, patch]}}
+- {{apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [list]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: operator}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: operator}}
+subjects: [{{kind: ServiceAccount, name: operator, namespace: {namespace}}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {namespace}-reviews}}
+rules: [{{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {namespace}-reviews}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {namespace}-reviews}}
+subjects: [{{kind: ServiceAccount, name: operator, namespace: {namespace}}}]
+"""
+
+
+@dataclasses.dataclass
+class Namespace:
+    """A namespace of pools, of which each has its Deployments, and one Kafka."""
+
+    control_plane: plane.ControlPlane
+    name: str
+    kafka: str
+    folder: pathlib.Path
+    pools: tuple[str, ...]
+    through: proxy.Proxy | None = None
+    config_maps: tuple[str, ...] = ("tenants-0",)
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        deployments = [f"{pool}-{part}" for pool in self.pools for part in ("speech", "consumers")]
+        client = self.client
+        client.apply(_rights(self.name, deployments, self.config_maps), namespace=self.name)
+        for name in deployments:
+            client.apply(deployment(name, 0), namespace=self.name)
+        for name in self.config_maps:
+            client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}, namespace=self.name)
+        self.telemetry, self.reports = process.free_port(), process.free_port()
+        self.operator: cluster.Consumer | None = None
+
+    @property
+    def client(self) -> kubeclient.Client:
+        """An administrator's view."""
+        return self.control_plane.client
+
+    def start(self, *, wait: bool = True) -> cluster.Consumer:
+        """Start the operator."""
+        config = self.control_plane.kubeconfig_for(self.name, "operator", through=self.through)
+        env = {
+            "KUBECONFIG": str(config),
+            "AFTERCALL_KAFKA__BOOTSTRAP_SERVERS": json.dumps([self.kafka]),
+            "AFTERCALL_OPERATOR__NAMESPACE": self.name,
+            "AFTERCALL_OPERATOR__PORT": str(self.reports),
+            "AFTERCALL_OPERATOR__SERVICE_ACCOUNTS": '["consumers"]',
+            "AFTERCALL_OPERATOR__LEASE": "operator",
+            "AFTERCALL_OPERATOR__LEASE_S": str(LEASE_S),
+            "AFTERCALL_OPERATOR__TENANTS_CONFIG_MAPS": json.dumps(self.config_maps),
+            "AFTERCALL_OPERATOR__INTERVAL_S": "1",
+            "AFTERCALL_TELEMETRY__PORT": str(self.telemetry),
+            "AFTERCALL_TELEMETRY__LOG_FORMAT": "json",
+            **self.settings,
+        }
+        self.operator = cluster.Consumer(
+            env, self.folder / f"{self.name}.log", command=("-m", "aftercall.cli", "operator")
+        )
+        if wait:
+            cluster.wait_until(lambda: 200 == self.probe("readyz")[0], timeout_s=60, what="the operator is ready")
+        return self.operator
+
+    def probe(self, path: str) -> tuple[int, str]:
+        """Return how the operator answers on its telemetry port; 0: not at all."""
+        if self.operator is not None:
+            self.operator.check()
+        try:
+            answer = httpx2.get(f"http://127.0.0.1:{self.telemetry}/{path}", timeout=5, trust_env=False)
+        except httpx2.TransportError:
+            return 0, ""
+        return answer.status_code, answer.text
+
+    def get(self, kind: str, name: str) -> kubeclient.Manifest:
+        """Return an object."""
+        return self.client.get(kind, name, namespace=self.name)
+
+    def asked(self, name: str) -> int:
+        """Return how many replicas a Deployment is to have."""
+        return int(self.get("Deployment", name)["spec"]["replicas"])
+
+    def pods(self, name: str) -> list[str]:
+        """Return the pods of a Deployment that are not being deleted."""
+        found = self.client.list("Pod", namespace=self.name, selector=f"app={name}")
+        return sorted(each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"])
+
+    def condition(self, name: str, of: str = "Ready", kind: str = "TranscriptionPool") -> tuple[str, str, str]:
+        """Return the status, reason and message of a condition."""
+        for each in self.get(kind, name).get("status", {}).get("conditions", ()):
+            if each["type"] == of:
+                return each["status"], each["reason"], each["message"]
+        return "", "", ""
+
+    def report(self, pool: str, pod: str, **more: Any) -> tuple[int, Mapping[str, Any]]:
+        """Report as a consumer does, with its pod's token; return the status and the answer."""
+        told = {"consumer": pod, "instance": "1", "pool": pool, "number": time.monotonic_ns()} | more
+        with httpx2.Client(timeout=10, trust_env=False) as client:
+            answer = client.post(self._reports_url, content=_body(told), headers=self._headers(pod))
+        return answer.status_code, answer.json()
+
+    def time_reports(self, pool: str, pod: str, n: int) -> float:
+        """Report so often; return in how many milliseconds 99 of 100 were answered."""
+        took_ms = []
+        load = reports.TenantLoad(tenant="acme", waiting=1, waiting_audio_s=60.0)
+        with httpx2.Client(timeout=10, trust_env=False) as client:
+            for _ in range(n):
+                told = {"consumer": pod, "instance": "1", "pool": pool, "number": time.monotonic_ns()}
+                body = _body(told | {"tenants": (load,)})
+                began = time.perf_counter()
+                answer = client.post(self._reports_url, content=body, headers=self._headers(pod))
+                took_ms.append(1000 * (time.perf_counter() - began))
+                assert 200 == answer.status_code, answer.text
+        return sorted(took_ms)[int(0.99 * n) - 1]
+
+    def rss_mib(self) -> float:
+        """Return the memory that the operator holds."""
+        assert self.operator is not None
+        fields = pathlib.Path(f"/proc/{self.operator.process.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    @property
+    def _reports_url(self) -> str:
+        return f"http://127.0.0.1:{self.reports}/v1/reports"
+
+    def _headers(self, pod: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(pod)}"}
+
+    def token(self, pod: str) -> str:
+        """Return a token of a consumer's pod, asked for once."""
+        tokens = self.__dict__.setdefault("_tokens", {})
+        if pod not in tokens:
+            tokens[pod] = self.control_plane.token(self.name, "consumers", audiences=[AUDIENCE], pod=pod)
+        return str(tokens[pod])
+
+    def writers(self) -> set[str]:
+        """Return who wrote a scale here, as the audit log has it."""
+        return {
+            event.user
+            for event in self.control_plane.audit()
+            if (event.resource, event.namespace) == ("deployments/scale", self.name)
+            and event.verb in ("update", "patch")
+            and event.code < 300
+        }
+
+    def stop(self) -> None:
+        """End the operator."""
+        if self.operator is not None and self.operator.process.poll() is None:
+            self.operator.kill()
+
+
+def _body(told: Mapping[str, Any]) -> str:
+    return reports.ConsumerReport.model_validate(told).model_dump_json()
+
+
+def publish(address: str, topic: str, n: int) -> None:
+    """Put messages on a topic, over all its partitions."""
+    producer = kafka.KafkaProducer(bootstrap_servers=address)
+    for at in range(n):
+        producer.send(topic, str(at).encode(), partition=at % 4)
+    producer.flush()
+    producer.close()
+
+
+def commit(address: str, group: str, topic: str, offset: int) -> None:
+    """Commit an offset on all partitions, as a member that has left since."""
+    consumer = kafka.KafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False)
+    places = [kafka.TopicPartition(topic, at) for at in range(4)]
+    consumer.assign(places)
+    consumer.commit({at: kafka.OffsetAndMetadata(offset, "", -1) for at in places})
+    consumer.close(autocommit=False)
