@@ -6,9 +6,11 @@ import pathlib
 import typing
 
 import pytest
+import typer
 import yaml
 from peers import helm, kubescore
 
+from aftercall.cli import main
 from aftercall.contracts import pools, settings, tenancy
 
 from . import conftest
@@ -175,6 +177,26 @@ def _value(one: dict[str, typing.Any]) -> str:
     if one["name"] == "AFTERCALL_API__KEYS":
         return "{acme: s3cret}"
     return str(one.get("value", "told"))
+
+
+@SAMPLES
+def test_commands_of_containers_are_commands(render: conftest.Render, sample: pathlib.Path) -> None:
+    """With the options that they take: consumers, relay, API, operator, the setup, the test, Triton's repository."""
+    command = typing.cast(typing.Any, typer.main.get_command(main.app))
+    seen = set()
+    for _, spec in conftest.pods_of(render(sample)):
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            if "command" in container or not container["image"].rpartition("/")[2].startswith("aftercall:"):
+                continue
+            at, rest = command, [str(one) for one in container["args"]]
+            context = None
+            while hasattr(at, "resolve_command"):
+                context = at.make_context("aftercall", rest, parent=context, resilient_parsing=False)
+                _, at, rest = at.resolve_command(context, [*context._protected_args, *context.args])
+            at.make_context(at.name, rest, parent=context)
+            seen.add(container["args"][0])
+    if "airgap" not in sample.name:
+        assert {"check", "consume", "operator"} <= seen
 
 
 @SAMPLES
