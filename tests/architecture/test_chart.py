@@ -67,9 +67,7 @@ def test_every_value_is_in_the_schema() -> None:
             return []
         apart = [f"{path}{name}" for name in sorted(set(properties) ^ set(plain))]
         return apart + [
-            one
-            for name in set(properties) & set(plain)
-            for one in at(properties[name], plain[name], f"{path}{name}.")
+            one for name in set(properties) & set(plain) for one in at(properties[name], plain[name], f"{path}{name}.")
         ]
 
     assert [] == at(schema, values, "")

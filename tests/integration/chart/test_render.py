@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import typing
 
 import pytest
@@ -376,3 +377,11 @@ def test_settings_over_settings(render: conftest.Render) -> None:
 
     assert ("json", "text") == (relay["telemetry"]["log_format"], consumers["telemetry"]["log_format"])
     assert {33} == {one["store"]["claim_lease_s"] for one in (relay, consumers)}
+
+
+def test_values_of_the_documentation_work(render: conftest.Render) -> None:
+    """The least that works, as docs/kubernetes.md says it."""
+    page = (conftest.CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+    (block,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "pools:" in one]
+
+    assert {"main"} == set(conftest.every("TranscriptionPool")(render(values=yaml.safe_load(block))))
