@@ -74,7 +74,7 @@ def test_pods_keep_to_the_restricted_standard(render: conftest.Render, sample: p
         assert security["runAsNonRoot"], name
         assert security["runAsUser"] >= 100, name
         assert {"type": "RuntimeDefault"} == security["seccompProfile"], name
-        assert ("operator" in name or "head" in name) == spec["automountServiceAccountToken"], name
+        assert any(part in name for part in ("operator", "head", "kinds")) == spec["automountServiceAccountToken"], name
         for container in [*spec["containers"], *spec.get("initContainers", [])]:
             inside = container["securityContext"]
             assert {"drop": ["ALL"]} == inside["capabilities"], name

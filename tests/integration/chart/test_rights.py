@@ -90,14 +90,26 @@ def operator(control_plane: plane.ControlPlane, installed: str) -> Iterator[kube
 
 
 @pytest.fixture(scope="module")
-def pod(control_plane: plane.ControlPlane, installed: str) -> dict[str, typing.Any]:
-    """A consumer's pod, running."""
+def pod(control_plane: plane.ControlPlane, operator: kubeclient.Client, installed: str) -> dict[str, typing.Any]:
+    """A consumer's pod, running, once the API server has taken up the admission policy."""
 
     def running() -> list[dict[str, typing.Any]]:
         found = control_plane.client.list("Pod", namespace=installed, selector="app.kubernetes.io/component=consumers")
         return [one for one in found if one["status"].get("phase") == "Running"]
 
+    def is_guarded() -> bool:
+        path = operator.path("Pod", running()[0]["metadata"]["name"], namespace=installed)
+        change = {"metadata": {"labels": {"policy": "tried"}}}
+        try:
+            operator.request(
+                "PATCH", path, change, params={"dryRun": "All"}, content_type="application/merge-patch+json"
+            )
+        except kubeclient.Refused as exc:
+            return "no label of a pod" in str(exc)
+        return False
+
     kubeclient.wait_until(lambda: bool(running()), what="a consumer")
+    kubeclient.wait_until(is_guarded, what="the admission policy to hold")
     return running()[0]
 
 
