@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import pathlib
 import ssl
@@ -42,6 +43,8 @@ rules:
 class AuditEvent:
     """One request, as the API server noted it; `resource` has the subresource behind a slash."""
 
+    at_s: float
+    """When it came, of the epoch."""
     user: str
     agent: str
     verb: str
@@ -122,6 +125,7 @@ def _event(line: str) -> AuditEvent:
     about = noted.get("objectRef", {})
     resource = "/".join(part for part in (about.get("resource"), about.get("subresource")) if part)
     return AuditEvent(
+        at_s=datetime.datetime.fromisoformat(noted["requestReceivedTimestamp"]).timestamp(),
         user=noted["user"].get("username", ""),
         agent=noted.get("userAgent", ""),
         verb=noted["verb"],

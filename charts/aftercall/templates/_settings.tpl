@@ -31,6 +31,7 @@
 {{- $topic := dict "name" .name "lane" (lower (default "Live" .lane)) -}}
 {{- with .tenants -}}{{- $_ := set $topic "tenants" . -}}{{- end -}}
 {{- with .keyTemplates -}}{{- $_ := set $topic "key_templates" . -}}{{- end -}}
+{{- with .promiseSeconds -}}{{- $_ := set $topic "promise_s" (int64 .) -}}{{- end -}}
 {{- $topics = append $topics $topic -}}
 {{- end -}}
 {{- $_ := set $kafka "topics" $topics -}}
@@ -88,7 +89,7 @@
 {{- $_ := set $speech "api_key_file" (printf "/var/run/secrets/aftercall/external/%s" $pool.external.apiKeyKey) -}}
 {{- end -}}
 {{- $made := dict "speech" $speech -}}
-{{- $intake := dict "max_open_calls" $pool.consumers.maxOpenCalls -}}
+{{- $intake := dict "max_open_calls" $pool.consumers.maxOpenCalls "promise_s" (int64 $pool.promiseSeconds) -}}
 {{- with include "aftercall.tenantsFile" .root -}}{{- $_ := set $intake "tenants_file" . -}}{{- end -}}
 {{- $_ := set $made "intake" $intake -}}
 {{- $_ := set $made "kafka" (dict "drain_s" $pool.consumers.drainSeconds) -}}

@@ -86,7 +86,7 @@ def forget(known: Ledger, consumer: str) -> Ledger:
     """
     heard = {name: each for name, each in known.heard.items() if name != consumer}
     told = {load.tenant for each in heard.values() for load in each.report.tenants}
-    return Ledger(heard, {tenant: audio_s for tenant, audio_s in known.served.items() if tenant in told})
+    return Ledger(heard, {line: audio_s for line, audio_s in known.served.items() if line[0] in told})
 
 
 def loads(

@@ -9,7 +9,7 @@ import pytest
 from peers import control_plane as plane
 from peers import kubeclient
 
-from aftercall.contracts import crds
+from aftercall.contracts import crds, tenancy
 
 KINDS = {"Tenant": "tenants", "TranscriptionPool": "transcriptionpools"}
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -26,7 +26,7 @@ def api(control_plane: plane.ControlPlane) -> kubeclient.Client:
         name = f"{plural}.{crds.GROUP}"
 
         def is_established(name: str = name) -> bool:
-            conditions = client.get("CustomResourceDefinition", name)["status"].get("conditions", ())
+            conditions = client.get("CustomResourceDefinition", name)["status"].get("conditions") or ()
             return {"Established": "True", "NamesAccepted": "True"}.items() <= {
                 each["type"]: each["status"] for each in conditions
             }.items()
@@ -238,3 +238,12 @@ def test_an_autoscaler_scales_the_pool(api: kubeclient.Client, namespace: str) -
     scale["spec"]["replicas"] = 6
     with pytest.raises(kubeclient.Refused, match="Conflict"):  # its resource version is of before
         api.replace(kind, "acme", scale, namespace=namespace, subresource="scale")
+
+
+def test_a_large_number_is_whole_however_it_is_written(api: kubeclient.Client, namespace: str) -> None:
+    """Helm writes a million as 1e+06; the operator reads back a number that it takes for whole."""
+    api.create(resource("Tenant", {"audioSecondsPerMinute": 5e6, "weight": 2.0}), namespace=namespace)
+
+    spec = api.get("Tenant", "acme", namespace=namespace)["spec"]
+
+    assert 5_000_000 == tenancy.parse("acme", spec).audio_seconds_per_minute

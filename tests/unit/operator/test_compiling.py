@@ -109,6 +109,21 @@ async def test_a_config_map_that_is_not_written_is_tried_again() -> None:
     assert ("True", "Compiled") == at.world.condition("Ready", "acme", kube.TENANTS)
 
 
+async def test_a_status_that_another_has_changed_is_told_again() -> None:
+    """At the next compilation."""
+    at = Tenants()
+    at.tenant("acme")
+    await at.compile()
+    at.world.cluster.put(kube.TENANTS, "acme", spec={}, status={})
+    at.writes()
+
+    await at.compile()
+
+    assert [("tenants/status", "acme")] == at.writes()
+    await at.compile()
+    assert [] == at.writes()
+
+
 async def test_without_the_lease_limits_are_known_and_nothing_is_written() -> None:
     """Who takes it answers reports at once."""
     at = Tenants()
@@ -142,6 +157,19 @@ async def test_a_thousand_tenants_are_told_a_few_at_a_time() -> None:
 
     assert 1000 == len([each for each in at.writes() if each[0] == "tenants/status"])
     assert 32 == most
+
+
+async def test_a_limit_that_is_gone_is_told_of_no_more() -> None:
+    """Nor is it granted from."""
+    at = Tenants()
+    at.tenant("acme", audioSecondsPerMinute=600)
+    await at.compile()
+    assert 10.0 == at.world.measured.value(metrics.OPERATOR_LIMIT, tenant="acme")
+
+    at.tenant("acme")
+    await at.compile()
+    assert at.world.measured.value(metrics.OPERATOR_LIMIT, tenant="acme") is None
+    assert {} == dict(at.compiling.limits)
 
 
 async def test_it_compiles_when_told_to_and_ends() -> None:

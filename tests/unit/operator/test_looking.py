@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pool_material import World
+from pool_material import SPEC, World
 
 from aftercall.contracts import metrics, reports
 from aftercall.operator import failures, findings, kube, looking, victims
@@ -64,6 +64,20 @@ async def test_who_begins_anew_does_not_write_what_is_there_already() -> None:
     assert 100.0 == world.measured.value(metrics.OPERATOR_CAPACITY, pool="calls", fleet="speech")
 
 
+async def test_a_status_that_another_has_changed_is_written_again() -> None:
+    """As by somebody who replaced the whole object."""
+    world = World()
+    world.pool()
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker)
+    kept = dict(world.cluster.seen(kube.POOLS, "calls")["status"])
+    world.cluster.put(kube.POOLS, "calls", spec=SPEC, status={})
+
+    await look(world, looker)
+
+    assert kept == world.cluster.seen(kube.POOLS, "calls")["status"]
+
+
 async def test_without_the_lease_nothing_is_written() -> None:
     """Everything is read and decided all the same."""
     world = World()
@@ -104,8 +118,9 @@ async def test_the_idle_consumers_are_marked_before_there_are_fewer() -> None:
 
     marked = {name: victims.read(world.cluster.seen(kube.PODS, name)).cost for name in ("a", "b", "c")}
     assert {"a": 310, "b": 0, "c": victims.BUSIEST} == marked
-    wrote = [each.what for each in world.cluster.calls if each.verb in ("patch", "write")]
-    assert ["pods", "pods", "pods", "deployments/scale"] == wrote[:4]
+    wrote = [(each.what, each.name) for each in world.cluster.calls if each.verb in ("patch", "write")]
+    lowered = wrote.index(("deployments/scale", "consumers"))
+    assert [("pods", pod) for pod in ("a", "b", "c")] == sorted(each for each in wrote[:lowered] if each[0] == "pods")
     assert world.asked("consumers") < 3
 
 

@@ -17,13 +17,14 @@ Item = TypeVar("Item")
 
 LAST = float("inf")
 """The deadline of work that has none."""
-_MOST_ELSEWHERE = 0.95
-"""Of what virtual time has moved on, at most so much is charged for service elsewhere: a tenant that gets all it is due
-at other consumers still gets one audio-second here for each 20 of the others'. At 50 audio-seconds a second that is a
-call of a minute every 25 s, however much it is given elsewhere."""
+_MOST_ELSEWHERE = 19.0
+"""For each audio-second that a tenant is given here it is charged at most so many that it was given elsewhere: with all
+that it is due at other consumers it still gets one here for each 20 of another's. At 50 audio-seconds a second that is
+a call of a minute every 25 s, however much it is given elsewhere."""
 _MOST_OWED_S = 3600.0
-"""Of service elsewhere that is not charged yet, so that a long call that ends elsewhere is charged bit by bit: at 50
-audio-seconds a second an hour of it is worked off in 76 s, and what goes beyond is forgiven."""
+"""Of service elsewhere that is not charged yet: what is told of between two calls here, at 500 audio-seconds a second
+everywhere else for 7 s. What goes beyond is forgiven, so that a tenant that has left the others is even again after the
+charge for 189 audio-seconds here (3600 / 19)."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,7 +37,6 @@ class _Tenant(Generic[Item]):
     held: bool = False
     stamp: int = 0
     owed_s: float = 0.0
-    charged_at: float = 0.0
     waiting: list[tuple[float, float, int, Item]] = dataclasses.field(default_factory=list)
 
 
@@ -96,28 +96,21 @@ class FairOrder(Generic[Item]):
     def charge(self, tenant: str, cost_s: float) -> None:
         """Count service: an estimate when work begins, and later the difference, which may be negative."""
         known = self._tenant(tenant)
-        known.counter += cost_s / known.weight
+        elsewhere_s = min(known.owed_s, _MOST_ELSEWHERE * max(0.0, cost_s))
+        known.owed_s -= elsewhere_s
+        known.counter += (cost_s + elsewhere_s) / known.weight
         self._queue(known)
 
     def charge_elsewhere(self, costs_s: Mapping[str, float]) -> None:
         """Count what other consumers have given since the last time, of tenants that have work here.
 
-        Without this, ten consumers would give ten shares to a tenant that is on all of them. Nobody owes for service
-        elsewhere while nothing of his waits here; and virtual time goes along with those that are charged, so that
-        whoever comes new has no credit for it.
+        Without this, ten consumers would give ten shares to a tenant that is on all of them. It is charged along with
+        what the tenant is given here, so that virtual time goes along, and whoever comes new has no credit for it; and
+        nobody owes for service elsewhere while nothing of his waits here, so that whoever comes back has no handicap.
         """
         for tenant in self._tenants.values():
-            passed = self._now - tenant.charged_at
-            tenant.charged_at = self._now
-            if not tenant.waiting:
-                tenant.owed_s = 0.0
-                continue
-            tenant.owed_s = min(_MOST_OWED_S, tenant.owed_s + costs_s.get(tenant.name, 0.0))
-            paid = min(tenant.owed_s / tenant.weight, _MOST_ELSEWHERE * passed)
-            if paid > 0:
-                tenant.owed_s = max(0.0, tenant.owed_s - paid * tenant.weight)
-                tenant.counter += paid
-                self._queue(tenant)
+            owed_s = tenant.owed_s + costs_s.get(tenant.name, 0.0)
+            tenant.owed_s = min(_MOST_OWED_S, owed_s) if tenant.waiting else 0.0
 
     def hold(self, tenant: str) -> None:
         """Pass over a tenant until `release`: its limit is used up."""
@@ -134,7 +127,7 @@ class FairOrder(Generic[Item]):
             self._queue(known)
 
     def _tenant(self, name: str) -> _Tenant[Item]:
-        return self._tenants.setdefault(name, _Tenant(name, charged_at=self._now))
+        return self._tenants.setdefault(name, _Tenant(name))
 
     def _queue(self, tenant: _Tenant[Item]) -> None:
         """Enter a tenant anew under its counter, and make its older entry void."""

@@ -46,7 +46,10 @@ class Ours:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hpa:
-    """The horizontal pod autoscaler's behaviour, with the defaults of Kubernetes 1.33."""
+    """The horizontal pod autoscaler's behaviour, with the defaults of Kubernetes 1.33 for one that is written out.
+
+    Without `behavior` in its manifest it goes by an older rule, at most twice as many or four, which is not played.
+    """
 
     tolerance: float = 0.1
     up_factor: float = 2.0
@@ -80,10 +83,12 @@ class Keda:
         self._hpa = hpa
         self._active_s = 0.0
         self._wishes: collections.deque[tuple[float, int]] = collections.deque()
-        self._raised: collections.deque[tuple[float, int]] = collections.deque()
+        self._changed: collections.deque[tuple[float, int]] = collections.deque()
 
     def __call__(self, view: cluster.View) -> int:
         """Return what the HPA would set."""
+        if not self._wishes:  # what it finds at its first look counts as wished for
+            self._wishes.append((view.now_s, view.asked))
         # The scaler reports no more than a threshold for each partition, which caps replicas at partitions.
         lag = min(view.waiting_calls, math.floor(self._lag_threshold * self._partitions))
         if lag > 0:
@@ -99,18 +104,21 @@ class Keda:
         return self._behave(max(floor, min(self._max, wish)), view)
 
     def _behave(self, wish: int, view: cluster.View) -> int:
-        self._wishes.append((view.now_s, wish))
-        while self._wishes and view.now_s - self._wishes[0][0] > self._hpa.down_stabilization_s:
+        # Looks come a little late: what was wished for or done a whole window or period ago is out of it.
+        while self._wishes and view.now_s - self._wishes[0][0] >= self._hpa.down_stabilization_s:
             self._wishes.popleft()
+        while self._changed and view.now_s - self._changed[0][0] >= self._hpa.up_period_s:
+            self._changed.popleft()
+        self._wishes.append((view.now_s, wish))
         if wish < view.asked:
-            return min(view.asked, max(each for _, each in self._wishes))
-        while self._raised and view.now_s - self._raised[0][0] >= self._hpa.up_period_s:
-            self._raised.popleft()
-        before = view.asked - sum(added for _, added in self._raised)
-        most = max(math.ceil(before * self._hpa.up_factor), before + self._hpa.up_pods)
-        allowed = min(wish, max(view.asked, most))
-        if allowed > view.asked:
-            self._raised.append((view.now_s, allowed - view.asked))
+            allowed = min(view.asked, max(each for _, each in self._wishes))
+        else:
+            # What the period began with: what it took away may come back at once.
+            before = view.asked - sum(change for _, change in self._changed)
+            most = max(math.ceil(before * self._hpa.up_factor), before + self._hpa.up_pods)
+            allowed = min(wish, max(view.asked, most))
+        if allowed != view.asked:
+            self._changed.append((view.now_s, allowed - view.asked))
         return allowed
 
 

@@ -60,6 +60,27 @@ def test_the_hpa_goes_down_to_the_largest_wish_of_five_minutes_and_up_by_a_step_
     assert [8, 16, 20, 20, 20, 2] == seen
 
 
+def syncs(scaler: policies.Keda, asked: int, lags: list[int], *, every_s: float = 15.0) -> list[int]:
+    """Return what comes of these lags, looked at one after the other."""
+    seen = []
+    for at, lag in enumerate(lags):
+        asked = scaler(dataclasses.replace(VIEW, now_s=at * every_s, asked=asked, waiting_calls=lag))
+        seen.append(asked)
+    return seen
+
+
+def test_what_the_hpa_finds_counts_as_wished_for() -> None:
+    """It takes nothing away for a window, and then goes to the largest wish since."""
+    assert [8] * 20 + [3, 2] == syncs(keda(), 8, [30, 30, *[20] * 20])
+
+
+def test_what_was_taken_away_within_a_period_comes_back_at_once() -> None:
+    """Twice as many as the period began with, whatever was taken away and added since."""
+    scaler = keda(hpa=policies.Hpa(up_period_s=40.0, down_stabilization_s=0.0))
+
+    assert [10, 2, 20, 20, 20, 40] == syncs(scaler, 10, [100, 20, *[400] * 4])
+
+
 def test_keda_goes_to_zero_after_its_cooldown() -> None:
     """Only with a minimum of zero."""
     for least, last in ((0, 0), (1, 1)):
