@@ -1,4 +1,4 @@
-# The command, for every role that needs no engine beside it: consume, relay, api, publish, status and the rest; with an
+# The command, for every role that needs no engine beside it: consume, relay, api, operator, publish and the rest; with an
 # engine for CPUs inside, and models mounted at /models, it also serves `aftercall up`.
 #
 #   docker build --file docker/aftercall.Dockerfile --tag aftercall:0.1.0 .
@@ -13,7 +13,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM ${PYTHON}
 COPY docker/constraints.txt /tmp/constraints.txt
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[local,eval]" \
+RUN pip install --no-cache-dir --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[local,operator,eval]" \
     && rm -r /wheels /tmp/constraints.txt \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin aftercall
 # Nothing is fetched at run time: models are mounted, and none is looked for elsewhere.

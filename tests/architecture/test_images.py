@@ -84,7 +84,7 @@ def test_what_is_copied_is_there(file: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("constraints", "extras"),
     [
-        ("constraints.txt", {"serve", "triton", "ray", "consumers", "api", "cli", "local", "eval"}),
+        ("constraints.txt", {"serve", "triton", "ray", "consumers", "operator", "api", "cli", "local", "eval"}),
         ("constraints-diarization.txt", {"diarization"}),
     ],
 )

@@ -38,7 +38,8 @@ class Helm:
         home.mkdir(parents=True, exist_ok=True)
         kept = {f"HELM_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         # Without a cluster it must not find the user's own.
-        self._env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig or home / "none"), **kept}
+        told = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kubeconfig or home / "none")}
+        self._env = {**told, **kept}
 
     def run(self, *args: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a command; raise `HelmError` with what it said when it fails."""

@@ -92,19 +92,71 @@ replicas: {{ int64 $pool.speech.replicas }}
 {{- end }}
 {{- end -}}
 
-{{/* How a custom resource of ours comes to be: (dict "root" $ "kind" "Tenant" "name" … "component" … "spec" <yaml>).
-A release cannot hold a kind that its own CRD only brings: so at first a hook makes it, after everything else and marked
-as the release's own, and from the next revision on it is one of the release's objects. Uninstalling before that takes it
-away by a hook, too. */}}
+{{/* Every custom resource of the release, `{kind, component, pool, name, spec}`, as YAML under `all`. */}}
+{{- define "aftercall.customResources" -}}
+{{- $all := list -}}
+{{- if .Values.operator.enabled -}}
+{{- range $name, $pool := include "aftercall.pools" . | fromYaml -}}
+{{- $spec := include "aftercall.poolSpec" (dict "root" $ "pool" $pool) | fromYaml -}}
+{{- $all = append $all (dict "kind" "TranscriptionPool" "component" "pool" "pool" $name "name" $name "spec" $spec) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .Values.tenants.source "Resources" -}}
+{{- range .Values.tenants.resources -}}
+{{- $all = append $all (dict "kind" "Tenant" "component" "tenant" "name" .name "spec" (default (dict) .spec)) -}}
+{{- end -}}
+{{- if .Values.tests.enabled -}}
+{{- $pool := include "aftercall.poolOf" (dict "root" . "key" "tests.pool" "named" .Values.tests.pool) | fromYaml -}}
+{{- $spec := dict "weight" 1 -}}
+{{- if eq $pool.backend "External" -}}
+{{- $_ := set $spec "egressHosts" (list (get (urlParse $pool.external.url) "hostname")) -}}
+{{- end -}}
+{{- $all = append $all (dict "kind" "Tenant" "component" "test" "name" .Values.tests.tenant "spec" $spec) -}}
+{{- end -}}
+{{- end -}}
+{{- dict "all" $all | toYaml -}}
+{{- end -}}
+
+{{/* How a custom resource of ours comes to be: one of `aftercall.customResources`, and "root".
+A release cannot hold a kind that its own CRD only brings. So at first a hook makes it, after everything else and marked as
+the release's own; from the next revision on it is one of the release's objects, which Helm adopts. Uninstalling before
+that takes it away by a hook, too. */}}
 {{- define "aftercall.customResource" -}}
 {{- $there := include "aftercall.has" (dict "root" .root "said" .root.Values.capabilities.aftercall "kind" (printf "aftercall.io/v1alpha1/%s" .kind)) -}}
-{{- $owned := dict "meta.helm.sh/release-name" .root.Release.Name "meta.helm.sh/release-namespace" .root.Release.Namespace -}}
+{{- $owned := dict "meta.helm.sh/release-name" .root.Release.Name "meta.helm.sh/release-namespace" .root.Release.Namespace "aftercall.io/made-by" (include "aftercall.madeByHook" .) -}}
 {{- if $there }}
-{{- include "aftercall.customResource.one" (merge (dict "annotations" (dict)) .) }}
+{{- include "aftercall.customResource.one" (merge (dict "annotations" (dict "aftercall.io/made-by" (printf "revision-%d" (int .root.Release.Revision)))) .) }}
 {{- else }}
-{{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-install,post-rollback" "helm.sh/hook-weight" "10") $owned)) .) }}
+{{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-install,post-rollback" "helm.sh/hook-weight" "20") $owned)) .) }}
 {{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-delete" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded") $owned)) .) }}
 {{- end }}
+{{- end -}}
+
+{{- define "aftercall.madeByHook" -}}
+{{- printf "hook-%s" (toJson .spec | sha256sum | trunc 16) -}}
+{{- end -}}
+
+{{/* What a hook made and is no longer wanted, or not like that: (dict "root" $). As it adopts an object, Helm 3 takes for
+granted that it is what the new manifest says, and what no manifest ever held it does not delete. So a hook before the
+upgrade takes these away: by Helm's rules it deletes, makes, and deletes again. Those wanted come anew as the release's;
+all that is lost is what was learned of a replica. An object that no hook made last says so by its annotation, which is
+another one in each revision, so that Helm writes it. */}}
+{{- define "aftercall.outdated" -}}
+{{- if .root.Release.IsUpgrade -}}
+{{- $wanted := dict -}}
+{{- range (include "aftercall.customResources" .root | fromYaml).all -}}
+{{- $_ := set $wanted (printf "%s %s" .kind .name) (include "aftercall.madeByHook" .) -}}
+{{- end -}}
+{{- range $kind := list "TranscriptionPool" "Tenant" -}}
+{{- range (lookup "aftercall.io/v1alpha1" $kind $.root.Release.Namespace "").items -}}
+{{- $made := dig "annotations" "aftercall.io/made-by" "" .metadata -}}
+{{- $ours := eq (dig "labels" "app.kubernetes.io/instance" "" .metadata) $.root.Release.Name -}}
+{{- if and $ours (hasPrefix "hook-" $made) (ne $made (default "" (get $wanted (printf "%s %s" $kind .metadata.name)))) }}
+{{- include "aftercall.customResource.one" (dict "root" $.root "kind" $kind "component" "outdated" "name" .metadata.name "spec" .spec "annotations" (dict "helm.sh/hook" "pre-upgrade" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded")) }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "aftercall.customResource.one" }}
@@ -115,5 +167,23 @@ metadata:
   name: {{ .name }}
   {{- include "aftercall.metadata" . | nindent 2 }}
 spec:
-  {{- .spec | nindent 2 }}
+  {{- toYaml .spec | nindent 2 }}
+{{- end -}}
+
+{{/* Waits until the API server serves our kinds, which it does a moment after it has taken their CRDs. */}}
+{{- define "aftercall.awaitKinds" -}}
+import json, os, ssl, sys, time, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
+address = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + ":" + os.environ["KUBERNETES_SERVICE_PORT"] + "/apis/aftercall.io/v1alpha1"
+trust = ssl.create_default_context(cafile=folder + "ca.crt")
+request = urllib.request.Request(address, headers={"Authorization": "Bearer " + open(folder + "token").read()})
+for _ in range(120):
+    try:
+        told = json.load(urllib.request.urlopen(request, context=trust, timeout=5))
+        if {"TranscriptionPool", "Tenant"} <= {each["kind"] for each in told["resources"]}:
+            sys.exit(0)
+    except OSError as exc:
+        print("not served yet:", exc)
+    time.sleep(0.5)
+sys.exit("aftercall.io/v1alpha1 is not served within a minute: are its CRDs there, and established?")
 {{- end -}}

@@ -239,7 +239,7 @@
 {{- $host := get (urlParse $url) "hostname" -}}
 {{- include "aftercall.unless" (list . (eq $v.tenants.source "Any") (printf "%s.external.url" $key) (printf "audio leaves only for tenants whose policy lists %s, and tenants.source Any has no policies" $host)) -}}
 {{- $listed := list -}}
-{{- range concat $v.tenants.resources $v.tenants.list -}}
+{{- range concat (default list $v.tenants.resources) (default list $v.tenants.list) -}}
 {{- $policy := default (default (dict) .egress_hosts) (dig "spec" "egressHosts" (dict) .) -}}
 {{- if has $host (default list $policy) -}}{{- $listed = append $listed .name -}}{{- end -}}
 {{- end -}}

@@ -14,6 +14,8 @@ import typer
 
 from aftercall.cli import (
     api,
+    buckets,
+    check,
     checking,
     consume,
     delete,
@@ -54,6 +56,7 @@ app.command()(relay.relay)
 app.command("operator")(operating.operate)
 app.command()(api.api)
 app.command()(topics.topics)
+app.command()(buckets.buckets)
 app.command()(publish.publish)
 app.command()(status.status)
 app.command()(replay.replay)
@@ -62,6 +65,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(checking.app, name="events")
 app.add_typer(triton.app, name="triton")
 app.command()(doctor.doctor)
+app.command()(check.check)
 app.command("eval")(evaluate.evaluate)
 app.command()(simulate.simulate)
 app.command()(schema.schema)

@@ -1,0 +1,387 @@
+"""What the chart renders of every sample: safe pods, settings that load, no number that is the operator's."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import typing
+
+import pytest
+import typer
+import yaml
+from peers import helm, kubescore
+
+from aftercall.cli import main
+from aftercall.contracts import pools, settings, tenancy
+
+from . import conftest
+
+SAMPLES = pytest.mark.parametrize("sample", conftest.SAMPLES, ids=lambda path: path.name)
+DEV, L4, MIG, AIRGAP, RAY, EXTERNAL = conftest.SAMPLES
+JUSTIFIED = {
+    # Images are named by version or digest; to pull gigabytes anew for each pod would be slow, and fails while the
+    # registry is away.
+    "container-image-pull-policy",
+    # A limit of CPU throttles between two batches; memory is limited everywhere.
+    "container-resources",
+    # Scratch space has its limit on the volume itself.
+    "container-ephemeral-storage-request-and-limit",
+    # Triton's image says 1000, and those of Kafka and ClickHouse for trials have users of their own.
+    "container-security-context-user-group-id",
+    # Off by default: where the network enforces none they would seem to hold.
+    "pod-networkpolicy",
+    # The API and the servers for trials are ready as soon as they live.
+    "pod-probes-identical",
+    # KubeRay makes the pods that these select.
+    "networkpolicy-targets-pod",
+    "service-targets-pod",
+}
+
+
+@pytest.mark.timeout(120)
+@SAMPLES
+def test_lint_is_clean_in_helm_3_and_4(any_helm: helm.Helm, sample: pathlib.Path) -> None:
+    """Warnings are failures."""
+    done = any_helm.run("lint", "--strict", str(conftest.CHART), f"--values={sample}", *conftest.OFFLINE)
+
+    assert "0 chart(s) failed" in done.stdout
+    assert "[WARNING]" not in done.stdout
+
+
+@SAMPLES
+def test_helm_3_and_4_render_the_same(any_helm: helm.Helm, render: conftest.Render, sample: pathlib.Path) -> None:
+    """So an upgrade of Helm changes nothing."""
+    done = any_helm.run(
+        "template", "calls", str(conftest.CHART), "--namespace=calls", f"--values={sample}", *conftest.OFFLINE
+    )
+
+    def named(objects: typing.Iterable[dict[str, typing.Any]]) -> dict[tuple[str, str, str], dict[str, typing.Any]]:
+        return {
+            (one["kind"], one["metadata"]["name"], one["metadata"].get("annotations", {}).get("helm.sh/hook", "")): one
+            for one in objects
+        }
+
+    assert named(render(sample)) == named(one for one in yaml.safe_load_all(done.stdout) if one)
+
+
+@SAMPLES
+def test_pods_keep_to_the_restricted_standard(render: conftest.Render, sample: pathlib.Path) -> None:
+    """And beyond: a read-only root, limits of memory, scratch space with an end, no token unless it is needed."""
+    pods = conftest.pods_of(render(sample))
+    assert pods
+    for name, spec in pods:
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"], name
+        assert security["runAsUser"] >= 100, name
+        assert {"type": "RuntimeDefault"} == security["seccompProfile"], name
+        assert any(part in name for part in ("operator", "head", "kinds")) == spec["automountServiceAccountToken"], name
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            inside = container["securityContext"]
+            assert {"drop": ["ALL"]} == inside["capabilities"], name
+            assert (False, True) == (inside["allowPrivilegeEscalation"], inside["readOnlyRootFilesystem"]), name
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+            assert "memory" in container["resources"]["limits"], name
+            names = [one["name"] for one in container.get("env", [])]
+            assert len(set(names)) == len(names), name
+        for volume in spec["volumes"]:
+            kinds = set(volume) - {"name"}
+            assert kinds <= {"configMap", "secret", "projected", "emptyDir", "persistentVolumeClaim"}, name
+            if "emptyDir" in volume:
+                assert "sizeLimit" in volume["emptyDir"], f"{name} {volume['name']}"
+        mounted = {one["name"] for each in spec["containers"] for one in each["volumeMounts"]}
+        there = {volume["name"] for volume in spec["volumes"]}
+        assert mounted <= there, name
+
+
+@SAMPLES
+def test_numbers_of_the_operator_are_not_the_charts(render: conftest.Render, sample: pathlib.Path) -> None:
+    """No `replicas` for consumers and speech; for all else there are some."""
+    objects = render(sample)
+    for name, one in conftest.every("Deployment")(objects).items():
+        component = one["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert (component in {"consumers", "speech"}) == ("replicas" not in one["spec"]), name
+    for one in conftest.every("RayService")(objects).values():
+        workers = one["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        assert all("replicas" not in group for group in workers)
+
+
+@SAMPLES
+def test_consumers_are_never_more_than_their_number(render: conftest.Render, sample: pathlib.Path) -> None:
+    """Floors of limits are set aside for each: a surge would exceed them. The operator is replaced, never doubled."""
+    deployments = conftest.every("Deployment")(render(sample))
+    consumers = [one["spec"]["strategy"] for name, one in deployments.items() if name.endswith("-consumers")]
+
+    assert consumers
+    assert {0} == {one["rollingUpdate"]["maxSurge"] for one in consumers}
+    operator = deployments.get("calls-aftercall-operator")
+    assert operator is not None
+    assert (1, "Recreate") == (operator["spec"]["replicas"], operator["spec"]["strategy"]["type"])
+
+
+@SAMPLES
+def test_disruption_budgets_block_no_drain(render: conftest.Render, sample: pathlib.Path) -> None:
+    """Only `maxUnavailable`, and each finds its pods."""
+    objects = render(sample)
+    labels = [one["spec"]["template"]["metadata"]["labels"] for one in conftest.every("Deployment")(objects).values()]
+    budgets = conftest.every("PodDisruptionBudget")(objects)
+    assert budgets
+    for name, one in budgets.items():
+        assert one["spec"]["maxUnavailable"] >= 1
+        assert "minAvailable" not in one["spec"]
+        wanted = one["spec"]["selector"]["matchLabels"].items()
+        assert 1 == sum(wanted <= found.items() for found in labels), name
+
+
+@SAMPLES
+def test_settings_load(render: conftest.Render, sample: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Every rendered file is read by what reads it in a pod, with the environment and the Secrets of that pod."""
+    objects = render(sample)
+    maps = conftest.every("ConfigMap")(objects)
+    read = set()
+    for name, spec in conftest.pods_of(objects):
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            env = {one["name"]: one for one in container.get("env", [])}
+            if "AFTERCALL_SETTINGS_FILE" not in env:
+                continue
+            volume = next(one for one in spec["volumes"] if one["name"] == "settings")
+            text = maps[volume["configMap"]["name"]]["data"]["settings.yaml"]
+            secrets = tmp_path / str(len(read))
+            for mount in container["volumeMounts"]:
+                if mount["mountPath"].startswith("/var/run/secrets/aftercall/"):
+                    _fill(secrets, mount, spec["volumes"])
+            file = secrets / "settings.yaml"
+            secrets.mkdir(exist_ok=True)
+            file.write_text(text.replace("/var/run/secrets/aftercall", str(secrets)))
+            given = {key: _value(one) for key, one in env.items() if key.startswith("AFTERCALL_")}
+            loaded = settings.load(given, file=file)
+            component = name.removeprefix("Deployment calls-aftercall-")
+            if component == "api":
+                assert loaded.api.keys
+            if component.endswith("-consumers"):
+                assert loaded.kafka.drain_s + 5 <= spec["terminationGracePeriodSeconds"]
+                assert loaded.reporting.pool == component.removesuffix("-consumers")
+            read.add(name)
+    assert len(read) >= 3
+
+
+def _fill(secrets: pathlib.Path, mount: dict[str, typing.Any], volumes: list[dict[str, typing.Any]]) -> None:
+    """Write what a kubelet would: the keys that the volume names."""
+    folder = secrets / mount["mountPath"].removeprefix("/var/run/secrets/aftercall/")
+    folder.mkdir(parents=True, exist_ok=True)
+    volume = next(one for one in volumes if one["name"] == mount["name"])
+    names = [item["path"] for item in volume.get("secret", {}).get("items", [])] or ["token", "ca.crt", "tls.crt"]
+    for name in names:
+        (folder / name).write_text("told")
+
+
+def _value(one: dict[str, typing.Any]) -> str:
+    if one["name"] == "AFTERCALL_API__KEYS":
+        return "{acme: s3cret}"
+    return str(one.get("value", "told"))
+
+
+@SAMPLES
+def test_commands_of_containers_are_commands(render: conftest.Render, sample: pathlib.Path) -> None:
+    """With the options that they take: consumers, relay, API, operator, the setup, the test, Triton's repository."""
+    command = typing.cast(typing.Any, typer.main.get_command(main.app))
+    seen = set()
+    for _, spec in conftest.pods_of(render(sample)):
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            if "command" in container or not container["image"].rpartition("/")[2].startswith("aftercall:"):
+                continue
+            at, rest = command, [str(one) for one in container["args"]]
+            context = None
+            while hasattr(at, "resolve_command"):
+                context = at.make_context("aftercall", rest, parent=context, resilient_parsing=False)
+                _, at, rest = at.resolve_command(context, [*context._protected_args, *context.args])
+            at.make_context(at.name, rest, parent=context)
+            seen.add(container["args"][0])
+    if "airgap" not in sample.name:
+        assert {"check", "consume", "operator"} <= seen
+
+
+@SAMPLES
+def test_custom_resources_are_taken_by_the_operators_models(render: conftest.Render, sample: pathlib.Path) -> None:
+    """Pools and tenants, with every reference leading to an object that the chart makes."""
+    objects = render(sample)
+    deployments = set(conftest.every("Deployment")(objects))
+    found = conftest.every("TranscriptionPool")(objects)
+    assert found
+    for one in found.values():
+        pool = pools.TranscriptionPool.model_validate(one["spec"])
+        assert pool.consumers.deployment in deployments
+        if pool.backend.deployment is not None:
+            assert pool.backend.deployment.name in deployments
+        if pool.backend.ray_serve is not None:
+            service = pool.backend.ray_serve.service.removesuffix("-head-svc")
+            assert service in conftest.every("RayService")(objects)
+    for one in conftest.every("Tenant")(objects).values():
+        tenancy.Tenant.model_validate(one["spec"])
+
+
+def test_ray_serve_is_scaled_from_outside(render: conftest.Render) -> None:
+    """Its external scaler is on, pods follow by its own autoscaler, and workers hold what replicas need."""
+    (service,) = conftest.every("RayService")(render(RAY)).values()
+    serve = yaml.safe_load(service["spec"]["serveConfigV2"])
+    cluster = service["spec"]["rayClusterConfig"]
+    (workers,) = cluster["workerGroupSpecs"]
+    told = yaml.safe_load(
+        conftest.every("ConfigMap")(render(RAY))["calls-aftercall-main-speech"]["data"]["settings.yaml"]
+    )
+
+    assert [True] == [one["external_scaler_enabled"] for one in serve["applications"]]
+    assert cluster["enableInTreeAutoscaling"]
+    assert (1, 8, "1", "2") == (
+        workers["minReplicas"],
+        workers["maxReplicas"],
+        workers["rayStartParams"]["num-gpus"],
+        workers["rayStartParams"]["num-cpus"],
+    )
+    assert (0.5, 2) == (told["serving"]["gpus"], told["serving"]["replicas"])
+    assert "0" == cluster["headGroupSpec"]["rayStartParams"]["num-cpus"]
+
+
+def test_mig_partitions_are_asked_for_by_name(render: conftest.Render) -> None:
+    """By speech and diarization; consumers ask for none."""
+    asked = {
+        name: [key for key in spec["containers"][0]["resources"]["limits"] if key.startswith("nvidia.com/")]
+        for name, spec in conftest.pods_of(render(MIG))
+    }
+
+    assert ["nvidia.com/mig-1g.6gb"] == asked["Deployment calls-aftercall-live-speech"]
+    assert ["nvidia.com/mig-2g.12gb"] == asked["Deployment calls-aftercall-diarization"]
+    assert [] == asked["Deployment calls-aftercall-live-consumers"]
+
+
+def test_an_air_gap_names_one_registry_and_digests(render: conftest.Render) -> None:
+    """Every image of every pod."""
+    for name, spec in conftest.pods_of(render(AIRGAP)):
+        assert [{"name": "registry-internal"}] == spec["imagePullSecrets"], name
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            assert container["image"].startswith("registry.internal:5000/aftercall/"), name
+            assert "@sha256:" in container["image"], name
+    assert {} == conftest.every("CustomResourceDefinition")(render(AIRGAP))
+
+
+def test_only_those_who_must_reach_what_they_must(render: conftest.Render) -> None:
+    """Speech: consumers of the pool and the API. The Ray dashboard: our operator, and KubeRay's. Reports: consumers."""
+    policies = conftest.every("NetworkPolicy")(render(RAY))
+
+    def who(name: str, port: int | str) -> set[str]:
+        rules = [
+            rule
+            for rule in policies[name]["spec"]["ingress"]
+            if port in [each["port"] for each in rule.get("ports", [])]
+        ]
+        found = set()
+        for peer in (each for rule in rules for each in rule["from"]):
+            labels = peer.get("podSelector", peer.get("namespaceSelector"))["matchLabels"]
+            found.add(labels.get("app.kubernetes.io/component") or labels["kubernetes.io/metadata.name"])
+        return found
+
+    assert {"consumers", "api", "kuberay-operator"} == who("calls-aftercall-main-speech", 8000)
+    assert {"operator", "kuberay-operator"} == who("calls-aftercall-main-speech-head", 8265)
+    assert {"consumers"} == who("calls-aftercall-operator", "reports")
+    assert {"monitoring"} == who("calls-aftercall-operator", "metrics")
+    (within,) = [r for r in policies["calls-aftercall-main-speech-head"]["spec"]["ingress"] if "ports" not in r]
+    assert {"speech", "ray-head"} == {
+        one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in within["from"]
+    }
+    selected = [one["spec"]["podSelector"]["matchLabels"] for one in policies.values()]
+    for sample in (L4, RAY, AIRGAP):
+        for one in render(sample):
+            template = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels")
+            if one["kind"] == "Deployment" and template and sample == RAY:
+                assert any(each.items() <= template.items() for each in selected), one["metadata"]["name"]
+
+
+def test_monitoring_is_selected_and_labelled(render: conftest.Render) -> None:
+    """By the platform's own labels; pods' pool and component become labels of what they tell."""
+    objects = render(L4)
+    monitors = conftest.every("PodMonitor")(objects)
+
+    assert {"consumers", "operator", "relay", "speech"} == {name.removeprefix("calls-aftercall-") for name in monitors}
+    for one in monitors.values():
+        assert "prometheus" == one["metadata"]["labels"]["release"]
+        (endpoint,) = one["spec"]["podMetricsEndpoints"]
+        assert {"pool", "component"} == {rule["targetLabel"] for rule in endpoint["relabelings"]}
+    for name in (path.stem for path in (conftest.CHART / "files" / "rules").glob("*.yaml")):
+        rule = conftest.every("PrometheusRule")(objects)[f"calls-aftercall-{name}"]
+        assert rule["spec"]["groups"]
+    for path in (conftest.CHART / "files" / "dashboards").glob("*.json"):
+        board = conftest.every("ConfigMap")(objects)[f"calls-aftercall-dashboard-{path.stem}"]
+        assert "1" == board["metadata"]["labels"]["grafana_dashboard"]
+        assert path.read_text().rstrip() == board["data"][path.name].rstrip()
+        assert len(board["data"][path.name]) < 2**20
+
+
+@SAMPLES
+def test_one_changed_value_restarts_one_component(render: conftest.Render, sample: pathlib.Path) -> None:
+    """The checksum of the relay's settings is the relay's alone, and a pool's is the pool's."""
+
+    def sums(objects: list[dict[str, typing.Any]]) -> dict[str, str]:
+        return {
+            name: one["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+            for name, one in conftest.every("Deployment")(objects).items()
+            if "dev-" not in name
+        }
+
+    plain = sums(render(sample))
+    changed = sums(render(sample, values={"operator": {"grantLeaseSeconds": 1234}}))
+
+    assert {"calls-aftercall-operator"} == {name for name in plain if plain[name] != changed[name]}
+
+
+@SAMPLES
+def test_a_linter_finds_nothing_but_what_is_justified(render: conftest.Render, sample: pathlib.Path) -> None:
+    """Every exception of kube-score stands here, with its reason."""
+    known = {"CustomResourceDefinition", "RayService", "PodMonitor", "PrometheusRule", "TranscriptionPool", "Tenant"}
+    manifests = yaml.safe_dump_all([one for one in render(sample) if one["kind"] not in known])
+
+    assert [] == kubescore.score(manifests, ignore=sorted(JUSTIFIED))
+
+
+def test_without_an_operator_numbers_are_the_charts(render: conftest.Render) -> None:
+    """Then every Deployment has them, nobody reports, and there is neither pool nor RBAC."""
+    values = {
+        "operator": {"enabled": False},
+        "tenants": {"source": "Any", "resources": []},
+        "pools": {"main": {"speech": {"replicas": 3}, "consumers": {"replicas": 5}}},
+    }
+    objects = render(L4, values=values)
+    replicas = {name: one["spec"]["replicas"] for name, one in conftest.every("Deployment")(objects).items()}
+
+    assert (3, 5) == (replicas["calls-aftercall-main-speech"], replicas["calls-aftercall-main-consumers"])
+    assert {} == conftest.every("TranscriptionPool")(objects) | conftest.every("Role")(objects)
+    told = conftest.every("ConfigMap")(objects)["calls-aftercall-main-consumers"]["data"]["settings.yaml"]
+    assert "reporting" not in yaml.safe_load(told)
+
+
+def test_zero_false_and_nothing_are_values(render: conftest.Render) -> None:
+    """A pool's 0 beats the default's 1, an empty text the default's text."""
+    values = {"poolDefaults": {"consumers": {"minReplicas": 2}}, "pools": {"main": {"consumers": {"minReplicas": 0}}}}
+    (pool,) = conftest.every("TranscriptionPool")(render(EXTERNAL, values=values)).values()
+
+    assert 0 == pool["spec"]["consumers"]["minReplicas"]
+
+
+def test_settings_over_settings(render: conftest.Render) -> None:
+    """A component's own beat everybody's, and those beat the chart's."""
+    values = {
+        "settings": {"store": {"claim_lease_s": 33}, "telemetry": {"log_format": "text"}},
+        "relay": {"settings": {"telemetry": {"log_format": "json"}}},
+    }
+    maps = conftest.every("ConfigMap")(render(L4, values=values))
+    relay = yaml.safe_load(maps["calls-aftercall-relay"]["data"]["settings.yaml"])
+    consumers = yaml.safe_load(maps["calls-aftercall-main-consumers"]["data"]["settings.yaml"])
+
+    assert ("json", "text") == (relay["telemetry"]["log_format"], consumers["telemetry"]["log_format"])
+    assert {33} == {one["store"]["claim_lease_s"] for one in (relay, consumers)}
+
+
+def test_values_of_the_documentation_work(render: conftest.Render) -> None:
+    """The least that works, as docs/kubernetes.md says it."""
+    page = (conftest.CHART.parents[1] / "docs" / "kubernetes.md").read_text()
+    (block,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "pools:" in one]
+
+    assert {"main"} == set(conftest.every("TranscriptionPool")(render(values=yaml.safe_load(block))))
