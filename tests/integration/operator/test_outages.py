@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import cluster
 import operated
 import pytest
-from peers import broker, gateway
 from peers import control_plane as plane
+from peers import gateway
 
 if TYPE_CHECKING:
     from conftest import Build
