@@ -36,12 +36,16 @@ PURE = (
     "operator/aftercall/operator/elsewhere.py",
     "operator/aftercall/operator/exchange.py",
     "operator/aftercall/operator/grants.py",
+    "operator/aftercall/operator/inventory.py",
     "operator/aftercall/operator/ledger.py",
     "operator/aftercall/operator/pool.py",
+    "operator/aftercall/operator/rivals.py",
     "operator/aftercall/operator/scaling.py",
     "operator/aftercall/operator/simulator",
+    "operator/aftercall/operator/status.py",
     "operator/aftercall/operator/tenancy.py",
     "operator/aftercall/operator/unread.py",
+    "operator/aftercall/operator/victims.py",
 )
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "subprocess", "threading", "time", "pathlib", "io"}
 HEAVY = {
@@ -53,6 +57,8 @@ HEAVY = {
     "faster_whisper",
     "httpx2",
     "kafka",
+    "kopf",
+    "lightkube",
     "obstore",
     "onnxruntime",
     "opentelemetry.sdk",

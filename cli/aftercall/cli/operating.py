@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 import time
 import typing
 
@@ -53,7 +54,7 @@ async def run(configured: settings.Settings) -> None:
                 ours,
                 client,
                 reads,
-                _ray_of(ray, client.namespace),
+                _ray_of(ray, client.namespace, ours.ray_token_file),
                 observe,
                 deferred_topic=configured.kafka.deferred_topic,
                 now=time.monotonic,
@@ -88,9 +89,11 @@ async def run(configured: settings.Settings) -> None:
         await client.close()
 
 
-def _ray_of(client: httpx2.AsyncClient, namespace: str) -> typing.Callable[[pools.RayServeTarget], targets.Target]:
+def _ray_of(
+    client: httpx2.AsyncClient, namespace: str, token_file: pathlib.Path | None
+) -> typing.Callable[[pools.RayServeTarget], targets.Target]:
     def found(asked: pools.RayServeTarget) -> targets.Target:
-        return targets.RayServe(client, targets.ray_address(asked, namespace), asked)
+        return targets.RayServe(client, targets.ray_address(asked, namespace), asked, token_file=token_file)
 
     return found
 

@@ -239,6 +239,9 @@ class Operator(Section):
     """Seconds without a renewal after which another operator may take the Lease."""
     tenants_config_maps: tuple[str, ...] = ("aftercall-tenants-0",)
     """ConfigMaps that tenants are compiled into, which exist already; each holds a share of them, at most 1 MiB."""
+    ray_token_file: pathlib.Path | None = None
+    """File of the token that Ray's dashboards ask for (`RAY_AUTH_MODE=token`), read again each time; none: they ask for
+    none."""
     interval_s: PositiveSeconds = 5.0
     """Seconds between looks at a pool."""
     grant_lease_s: Annotated[float, pydantic.Field(ge=1, le=86_400)] = 900.0

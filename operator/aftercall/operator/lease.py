@@ -77,20 +77,23 @@ class Lease:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take the Lease, renew it, and take it again where it was lost, until `stopping`; then release it."""
-        every_s = self._lease_s / _STEPS
         while not stopping.is_set():
-            was_held = self.is_held()
-            try:
-                async with asyncio.timeout(every_s):
-                    await self.step()
-            except (errors.AftercallError, TimeoutError) as exc:
-                log.warning("lease not renewed", extra={"lease": self._name, "error": str(exc) or "no answer"})
-            self.tried_at_s = self._now()
-            if was_held != self.is_held():
-                log.warning("lease taken" if self.is_held() else "lease lost", extra={"epoch": self.epoch})
+            await self.run_once()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), every_s)
+                await asyncio.wait_for(stopping.wait(), self._lease_s / _STEPS)
         await self.release()
+
+    async def run_once(self) -> None:
+        """Look at the Lease once, for a part of its time; what fails is logged, and tried again."""
+        was_held = self.is_held()
+        try:
+            async with asyncio.timeout(self._lease_s / _STEPS):
+                await self.step()
+        except (errors.AftercallError, TimeoutError) as exc:
+            log.warning("lease not renewed", extra={"lease": self._name, "error": str(exc) or "no answer"})
+        self.tried_at_s = self._now()
+        if was_held != self.is_held():
+            log.warning("lease taken" if self.is_held() else "lease lost", extra={"epoch": self.epoch})
 
     async def step(self) -> None:
         """Look at the Lease once, and take or renew it where it may be."""

@@ -24,7 +24,6 @@ from aftercall.operator import (
     scaling,
     status,
     targets,
-    unread,
 )
 
 log = logging.getLogger(__name__)
@@ -135,7 +134,7 @@ class Looker:
             backlog=findings.backlog(seen, decided.wanted, findings.silent(reading, now_s=now_s)),
             replicas=findings.replicas((("speech", seen.speech, speech), ("consumers", seen.consumers, consumers))),
         )
-        self._measure(spec, seen, reading, decided)
+        self._measure(spec, reading, decided)
         await self._tell(found, said, _numbers(seen, decided))
         return fleets.Outcome.CHANGED_MEANWHILE in {each.outcome for each in (speech, consumers) if each is not None}
 
@@ -184,13 +183,11 @@ class Looker:
             await self._means.notices.post(found, decision.reason, message)
         return applied
 
-    def _measure(
-        self, spec: pools.TranscriptionPool, seen: gathering.Gathered, reading: pool.Reading, decided: pool.Decisions
-    ) -> None:
+    def _measure(self, spec: pools.TranscriptionPool, reading: pool.Reading, decided: pool.Decisions) -> None:
         observe, name = self._means.observe, self.name
         assert self._state is not None
         observe.set(metrics.OPERATOR_BACKLOG, decided.wanted.waiting_audio_s, pool=name)
-        observe.set(metrics.OPERATOR_UNREAD, unread.count(seen.partitions.values()).messages, pool=name)
+        observe.set(metrics.OPERATOR_UNREAD, decided.beyond.messages, pool=name)
         observe.set(metrics.OPERATOR_ARRIVING, decided.wanted.rate_per_s, pool=name)
         drain_s = None if decided.speech is None else decided.speech.drain_s
         observe.set(metrics.OPERATOR_DRAIN, float("inf") if drain_s is None else drain_s, pool=name)

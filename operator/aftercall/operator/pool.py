@@ -50,6 +50,8 @@ class Decisions:
     speech: scaling.Decision | None
     consumers: scaling.Decision
     wanted: demand.Demand
+    beyond: unread.Unread
+    """What nobody has read."""
 
 
 def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
@@ -80,7 +82,7 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
         told={name: each.report for name, each in seen.known.heard.items()},
         looked_at_s=now_s,
     )
-    return Decisions(None if speech is None else speech[0], consumers[0], wanted), after
+    return Decisions(None if speech is None else speech[0], consumers[0], wanted, beyond), after
 
 
 _Decided = tuple[scaling.Decision, scaling.State, capacity.Estimate | None]

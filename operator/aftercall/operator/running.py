@@ -98,14 +98,15 @@ class Operator:
         self._tending = tending.Tending(
             self._pools, means, limits=self._limits, interval_s=configured.interval_s, look_s=_LOOK_S
         )
-        self._watch = watching.Watch(client.namespace, self.tell)
+        self.watch: watching.Watch | None = watching.Watch(client.namespace, self.tell)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look after everything until `stopping`."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.lease.run(stopping), name="lease")
             group.create_task(self._list_again(stopping), name="lists")
-            group.create_task(self._watch.run(stopping), name="watch")
+            if self.watch is not None:
+                group.create_task(self.watch.run(stopping), name="watch")
             group.create_task(self._tending.run(stopping), name="pools")
             group.create_task(self._compiling.run(stopping), name="tenants")
 
@@ -169,6 +170,10 @@ class Operator:
                 self._react(resource, changed)
         self._listed_at_s = self._now()
 
+    async def compile_once(self) -> None:
+        """Compile tenants, whether or not any have changed."""
+        await self._compiling.compile()
+
     async def _list_again(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             await self.list_once()
@@ -179,9 +184,9 @@ class Operator:
 
     def _react(self, resource: kube.Resource, names: list[str]) -> None:
         """Look at what has changed; a status of ours that comes back is no change."""
-        self._compiling.mark() if resource == kube.TENANTS else self._react_to_pools(names)
-
-    def _react_to_pools(self, names: list[str]) -> None:
+        if resource == kube.TENANTS:
+            self._compiling.mark()
+            return
         self._tending.follow()
         there = self._pools.objects()
         for name in names:

@@ -7,6 +7,7 @@ decides anew. Ray Serve knows no such condition; its application has to leave sc
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -75,12 +76,20 @@ class Deployment:
 
 
 class RayServe:
-    """A deployment of a Ray Serve application, at the dashboard's address."""
+    """A deployment of a Ray Serve application, at the dashboard's address; some want a token, which a file holds."""
 
-    def __init__(self, client: httpx2.AsyncClient, address: str, asked: pools.RayServeTarget) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        address: str,
+        asked: pools.RayServeTarget,
+        *,
+        token_file: pathlib.Path | None = None,
+    ) -> None:
         self._client = client
         self._address = address
         self._asked = asked
+        self._token_file = token_file
         self.name = f"{asked.application}/{asked.deployment}"
 
     async def read(self) -> Seen:
@@ -109,21 +118,38 @@ class RayServe:
         import httpx2
 
         try:
-            answer = await self._client.request(method, f"{self._address}{path}", json=body)
-            told = answer.json() if answer.content else {}
-        except (httpx2.HTTPError, ValueError) as exc:
+            answer = await self._client.request(method, f"{self._address}{path}", json=body, headers=self._headers())
+        except httpx2.HTTPError as exc:
             raise failures.UnavailableError(
                 f"Ray Serve's dashboard at {self._address} does not answer ({type(exc).__name__})"
             ) from exc
+        try:
+            told = answer.json()
+        except ValueError:
+            told = None
         if answer.is_success and isinstance(told, dict):
             return told
         why = told.get("error", "") if isinstance(told, dict) else ""
+        if answer.status_code in (401, 403):
+            raise failures.ForbiddenError(
+                f"Ray's dashboard at {self._address} answers {answer.status_code}: it wants a token, which"
+                " operator.ray_token_file has to hold"
+            )
         if answer.status_code == 412:
             raise failures.RefusedError(f"{self._not_left_to_us()} ({why})")
         if answer.status_code == 404:
             raise failures.NotFoundError(f"Ray Serve at {self._address} has no deployment {self.name}")
-        kind = failures.UnavailableError if answer.status_code >= 500 else failures.RefusedError
+        is_passing = answer.status_code >= 500 or answer.is_success
+        kind = failures.UnavailableError if is_passing else failures.RefusedError
         raise kind(f"Ray Serve's dashboard at {self._address} answers {answer.status_code} {why}".rstrip())
+
+    def _headers(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+        except OSError as exc:
+            raise failures.UnavailableError(f"operator.ray_token_file is not read: {exc}") from exc
 
     def _not_left_to_us(self) -> str:
         return (

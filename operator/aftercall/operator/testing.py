@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from aftercall.operator import failures, kube
+from aftercall.contracts import metrics
+from aftercall.operator import failures, kube, offsets, unread
 
 STARTED = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
 
@@ -36,6 +38,59 @@ class Clock:
     def utc(self) -> datetime.datetime:
         """Return the wall clock's time, which goes on as the other does."""
         return STARTED + datetime.timedelta(seconds=self.now_s)
+
+
+class FakeOffsets:
+    """Offsets as they are set; `late` groups do not answer until they are let to."""
+
+    def __init__(self) -> None:
+        self.partitions: offsets.Partitions = {}
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+        self.late: dict[str, asyncio.Event] = {}
+
+    def unread(self, topic: str, *messages: int) -> None:
+        """Let a topic have so many unread messages in each of its partitions."""
+        self.partitions = {place: each for place, each in self.partitions.items() if place[0] != topic}
+        self.partitions |= {(topic, at): unread.Partition(0, 100, 100 - n) for at, n in enumerate(messages)}
+
+    async def read(self, group: str, topics: Collection[str]) -> offsets.Partitions:
+        """Return what is set of these topics; one of which nothing is set is unknown."""
+        self.asked.append((group, tuple(topics)))
+        if group in self.late:
+            await self.late[group].wait()
+        found: offsets.Partitions = {}
+        for topic in topics:
+            there = {place: each for place, each in self.partitions.items() if place[0] == topic}
+            found |= there or {(topic, offsets.WHOLE_TOPIC): offsets.UNKNOWN}
+        return found
+
+
+class Measured:
+    """Keeps what was measured last, and counts, by metric's name and labels."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+
+    def add(self, metric: metrics.Metric, amount: float = 1.0, **labels: str) -> None:
+        """Add to a counter or gauge."""
+        key = metric.name, tuple(sorted(labels.items()))
+        self.values[key] = self.values.get(key, 0.0) + amount
+
+    def set(self, metric: metrics.Metric, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self.values[metric.name, tuple(sorted(labels.items()))] = value
+
+    def observe(self, metric: metrics.Metric, value: float, **labels: str) -> None:
+        """Keep the last observation."""
+        self.set(metric, value, **labels)
+
+    def forget(self, **labels: str) -> None:
+        """Drop every series that has all of these labels."""
+        self.values = {key: each for key, each in self.values.items() if not labels.items() <= dict(key[1]).items()}
+
+    def value(self, metric: metrics.Metric, **labels: str) -> float | None:
+        """Return what a series is; None: there is none."""
+        return self.values.get((metric.name, tuple(sorted(labels.items()))))
 
 
 class FakeKubernetes:

@@ -39,7 +39,7 @@ def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
     """Up from Kafka's lag, held by what a consumer works on, down to the minimum with the busy consumer left."""
     space = namespace_of("calls")
     topic = f"{space.name}.calls"
-    operated.publish(shared_kafka.address, topic, 80)
+    operated.publish(shared_kafka.address, topic, 320)
     consumers = {"deployment": "calls-consumers", "minReplicas": 1, "maxReplicas": 4, "stabilizationSeconds": 0}
     space.client.apply(operated.pool("calls", topic=topic, group=space.name, consumers=consumers), namespace=space.name)
     space.start()
@@ -47,21 +47,17 @@ def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
     cluster.wait_until(lambda: 4 == len(space.pods("calls-consumers")), timeout_s=30, what="consumers are there")
 
     busy, *idle = space.pods("calls-consumers")
-    positions = tuple(reports.Position(topic=topic, partition=at, position=20) for at in range(4))
-    waiting = reports.TenantLoad(tenant="acme", waiting=79, waiting_audio_s=23_700.0, running_audio_s=300.0)
+    positions = tuple(reports.Position(topic=topic, partition=at, position=80) for at in range(4))
+    waiting = reports.TenantLoad(tenant="acme", waiting=319, waiting_audio_s=95_700.0, running_audio_s=300.0)
     assert 200 == space.report("calls", busy, tenants=(waiting,), positions=positions)[0]
     for each in idle:
         assert 200 == space.report("calls", each)[0]
-    # A look that began before is over, and one that knows the reports has held what is there.
-    cluster.wait_until(
-        lambda: space.get("TranscriptionPool", "calls")["status"]["backlogAudioSeconds"] == 24_000,
-        timeout_s=10,
-        what="the backlog is told",
-    )
+    read = 'aftercall_operator_unread_records{pool="calls"} 0.0'
+    cluster.wait_until(lambda: read in space.probe("metrics")[1], timeout_s=10, what="a look has heard the consumers")
     assert (4, 4) == (space.asked("calls-speech"), space.asked("calls-consumers"))
 
-    operated.commit(shared_kafka.address, space.name, topic, 20)
-    running = reports.TenantLoad(tenant="acme", running_audio_s=300.0, served_audio_s=23_700.0)
+    operated.commit(shared_kafka.address, space.name, topic, 80)
+    running = reports.TenantLoad(tenant="acme", running_audio_s=300.0, served_audio_s=95_700.0)
 
     def is_down() -> bool:
         # The idle consumers go on reporting; one that is gone cannot.
@@ -103,7 +99,7 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
     for name in ("scaled", "late", "gone", "mute"):
         apply(made[name], namespace=space.name)
     for name in ("calls", "scaled", "gone"):
-        operated.publish(shared_kafka.address, topics[name], 40)
+        operated.publish(shared_kafka.address, topics[name], 160)
     space.start()
 
     cluster.wait_until(lambda: 4 == space.asked("calls-speech"), timeout_s=30, what="the healthy pool is scaled")
@@ -144,7 +140,7 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
     """Nobody reports yet, and nothing is unread: what is there was somebody's for the stabilization window."""
     space = namespace_of("calls")
     topic = f"{space.name}.calls"
-    operated.publish(shared_kafka.address, topic, 40)
+    operated.publish(shared_kafka.address, topic, 320)
     made = operated.pool("calls", topic=topic, group=space.name)
     for part in ("scaling", "consumers"):
         made["spec"][part]["stabilizationSeconds"] = 300
@@ -154,7 +150,7 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
     cluster.wait_until(lambda: 4 == space.asked("calls-consumers"), timeout_s=30, what="consumers are asked for")
     assert space.operator is not None
     space.operator.kill()
-    operated.commit(shared_kafka.address, space.name, topic, 10)
+    operated.commit(shared_kafka.address, space.name, topic, 80)
     began = time.monotonic()
 
     space.start()

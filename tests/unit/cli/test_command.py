@@ -17,6 +17,7 @@ COMMANDS = (
     "up",
     "consume",
     "relay",
+    "operator",
     "api",
     "publish",
     "status",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from typing import Any
 
 import httpx2
@@ -98,6 +99,26 @@ async def test_an_application_that_scales_itself_says_how_to_leave_it_to_us() ->
         await target.read()
     with pytest.raises(failures.RefusedError, match="external_scaler_enabled: true"):
         await target.scale(3, targets.Seen(1, 1, 1))
+
+
+async def test_a_dashboard_that_wants_a_token_gets_it_from_a_file(tmp_path: pathlib.Path) -> None:
+    """Read for each request; without it the setting is named."""
+    file, dashboard = tmp_path / "token", RayDashboard()
+
+    def guarded(request: httpx2.Request) -> httpx2.Response:
+        is_known = request.headers.get("authorization") == "Bearer secret"
+        return dashboard(request) if is_known else httpx2.Response(401, text="Unauthorized")
+
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(guarded))
+    target = targets.RayServe(client, "http://dashboard", ASKED, token_file=file)
+
+    with pytest.raises(failures.UnavailableError, match="ray_token_file"):
+        await target.read()
+    file.write_text("old")
+    with pytest.raises(failures.ForbiddenError, match=r"operator\.ray_token_file"):
+        await target.read()
+    file.write_text("secret\n")
+    assert 2 == (await target.read()).asked
 
 
 async def test_ray_serve_that_is_not_there_is_no_number() -> None:

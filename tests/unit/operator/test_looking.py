@@ -1,0 +1,273 @@
+"""One look at a pool: what is read, what comes of it, and what is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pool_material import World
+
+from aftercall.contracts import metrics, reports
+from aftercall.operator import failures, findings, kube, looking, victims
+
+AROUND = looking.Around({})
+
+
+async def look(world: World, looker: looking.Looker, around: looking.Around = AROUND) -> bool:
+    """Look at the pool as it is, five seconds after the last time."""
+    world.clock.now_s += 5
+    return await looker.look(world.cluster.seen(kube.POOLS, looker.name), around)
+
+
+async def test_lag_alone_wakes_a_pool_and_says_why() -> None:
+    """By two writes of `/scale`, an Event for each, and a status."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 10, 10, 0, 0)
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert (1, 1) == (world.asked("speech"), world.asked("consumers"))
+    assert ("g", ("recordings", "deferred")) == world.offsets.asked[0]
+    status = world.cluster.seen(kube.POOLS, "calls")["status"]
+    assert (6000, 1) == (status["backlogAudioSeconds"], status["wantedReplicas"])
+    said = [(each.body or {})["reason"] for each in world.cluster.made("create", "events")]
+    assert ["Woken", "Woken"] == said
+    assert 1.0 == world.measured.value(metrics.OPERATOR_CHANGES, pool="calls", fleet="speech", direction="up")
+
+
+async def test_a_pool_at_rest_is_written_once() -> None:
+    """Its status; looks that find the same write nothing at all."""
+    world = World()
+    world.pool()
+    looker = looking.Looker("calls", world.means())
+
+    for _ in range(5):
+        await look(world, looker)
+
+    assert ["patch"] == [each.verb for each in world.cluster.calls if each.verb not in ("read", "list")]
+    assert ("True", "AsWanted") == world.condition("Ready")
+
+
+async def test_who_begins_anew_does_not_write_what_is_there_already() -> None:
+    """A status that was kept is compared with, and what was learned is taken up."""
+    world = World()
+    world.pool()
+    await look(world, looking.Looker("calls", world.means()))
+    status = world.cluster.seen(kube.POOLS, "calls")["status"]
+    status["capacity"] = {"audioSecondsPerMinute": 6000, "busySeconds": 300}
+    world.cluster.calls.clear()
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert [] == world.cluster.made("patch", "transcriptionpools/status")
+    assert 100.0 == world.measured.value(metrics.OPERATOR_CAPACITY, pool="calls", fleet="speech")
+
+
+async def test_without_the_lease_nothing_is_written() -> None:
+    """Everything is read and decided all the same."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    world.is_leading = False
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert {"read", "list"} >= {each.verb for each in world.cluster.calls}
+    assert (world.measured.value(metrics.OPERATOR_WANTED, pool="calls", fleet="speech") or 0) > 0
+
+
+async def test_a_lease_that_is_lost_in_the_middle_stops_the_writing() -> None:
+    """Between what is read and what is written lies time."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    world.cluster.before = lambda _: setattr(world, "is_leading", False)
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert [] == world.cluster.made("write", "deployments/scale")
+
+
+async def test_the_idle_consumers_are_marked_before_there_are_fewer() -> None:
+    """And only then is the lower number written."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("consumers", 3)
+    for pod in ("a", "b", "c"):
+        world.cluster.pod(pod, of="consumers")
+    busy = reports.TenantLoad(tenant="acme", running_audio_s=300.0)
+    world.report("a", tenants=(busy,))
+    world.report("b")
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    marked = {name: victims.read(world.cluster.seen(kube.PODS, name)).cost for name in ("a", "b", "c")}
+    assert {"a": 310, "b": 0, "c": victims.BUSIEST} == marked
+    wrote = [each.what for each in world.cluster.calls if each.verb in ("patch", "write")]
+    assert ["pods", "pods", "pods", "deployments/scale"] == wrote[:4]
+    assert world.asked("consumers") < 3
+
+
+async def test_who_was_let_go_is_waited_for() -> None:
+    """While a pod of the fleet is ending there are not fewer still; once it has, there are."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("speech", 3)
+    until = world.clock.utc().replace(year=2027).strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.cluster.pod("s", of="speech", metadata={"labels": {"app": "speech"}, "deletionTimestamp": until})
+    looker = looking.Looker("calls", world.means())
+
+    await look(world, looker)
+    assert 3 == world.asked("speech")
+    assert ("True", "WaitsForDraining") == world.condition("ReplicasAvailable")
+
+    world.cluster.drop(kube.PODS, "s")
+    await look(world, looker)
+    assert 0 == world.asked("speech")
+
+
+async def test_a_target_that_somebody_else_scales_is_left_alone() -> None:
+    """The other one goes on."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    around = looking.Around({}, rivals="an autoscaler", held_targets=frozenset({"speech"}))
+
+    await look(world, looking.Looker("calls", world.means()), around)
+
+    assert ("deployments/scale", "consumers") in {(each.what, each.name) for each in world.cluster.calls}
+    assert ("deployments/scale", "speech") not in {(each.what, each.name) for each in world.cluster.calls}
+    assert ("True", "ScalingConflict") == world.condition("ScalingConflict")
+    counted = world.measured.value(metrics.OPERATOR_DECISIONS, pool="calls", fleet="speech", reason="ScalingConflict")
+    assert 1.0 == counted
+
+
+async def test_without_knowing_of_autoscalers_nothing_is_scaled() -> None:
+    """One of them may be there."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+
+    await look(world, looking.Looker("calls", world.means()), looking.Around({}, are_rivals_known=False))
+
+    assert [] == world.cluster.made("write", "deployments/scale")
+    assert ("Unknown", "AutoscalersUnknown") == world.condition("Ready")
+
+
+@pytest.mark.parametrize(
+    ("more", "around", "reason"),
+    [
+        ({"scaling": None}, AROUND, findings.Reason.INVALID_SPEC),
+        ({}, looking.Around({}, refused=findings.invalid("taken")), findings.Reason.INVALID_SPEC),
+    ],
+)
+async def test_a_pool_that_cannot_be_followed_is_told_so(
+    more: dict[str, Any], around: looking.Around, reason: str
+) -> None:
+    """And nothing of it is read or scaled."""
+    world = World()
+    world.pool(**more)
+
+    await look(world, looking.Looker("calls", world.means()), around)
+
+    assert ("False", reason) == world.condition("Valid")
+    assert [] == world.cluster.made("read", "deployments")
+
+
+async def test_a_target_that_is_missing_is_named_and_the_other_is_scaled() -> None:
+    """What can be done is done."""
+    world = World()
+    world.pool()
+    world.cluster.drop(kube.DEPLOYMENTS, "speech")
+    world.offsets.unread("recordings", 50)
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert ("False", "TargetMissing") == world.condition("ReplicasAvailable")
+    assert world.asked("consumers") > 0
+
+
+async def test_a_write_that_is_refused_is_told() -> None:
+    """As where the chart has not given the right."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    world.cluster.broken["write", "deployments/scale"] = failures.ForbiddenError("cannot write: 403")
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert ("False", "NotWritten") == world.condition("ReplicasAvailable")
+
+
+async def test_a_change_meanwhile_asks_for_another_look_soon() -> None:
+    """And writes nothing over it."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    world.cluster.broken["write", "deployments/scale"] = failures.ConflictError("409")
+
+    assert await look(world, looking.Looker("calls", world.means()))
+    assert ("True", "AsWanted") == world.condition("Ready")
+
+
+async def test_a_topic_that_is_not_read_is_named() -> None:
+    """Nothing is lowered on it."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("consumers", 2)
+    world.offsets.partitions.clear()
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert ("False", "UnknownBacklog") == world.condition("BacklogKnown")
+    conditions = world.cluster.seen(kube.POOLS, "calls")["status"]["conditions"]
+    assert "deferred, recordings" in next(each["message"] for each in conditions if each["type"] == "BacklogKnown")
+    assert 2 == world.asked("consumers")
+
+
+async def test_a_silent_consumer_is_gone_once_its_pod_is() -> None:
+    """Not before: while its pod runs it may hold grants, and what it had may be done or not."""
+    world = World()
+    world.pool()
+    world.cluster.pod("c", of="consumers")
+    world.report("c")
+    looker = looking.Looker("calls", world.means())
+    world.clock.now_s += 40
+    await look(world, looker)
+    assert ("False", "UnknownBacklog") == world.condition("BacklogKnown")
+    assert {"c"} == set(world.exchange.known("calls").heard)
+
+    world.cluster.pod("c", of="consumers", status={"phase": "Succeeded"})
+    await look(world, looker)
+    assert ("True", "AsRead") == world.condition("BacklogKnown")
+    assert {} == dict(world.exchange.known("calls").heard)
+
+
+async def test_mode_external_carries_the_number_of_the_pool() -> None:
+    """As an autoscaler writes it through the pool's scale; paused, nothing is carried."""
+    world = World()
+    world.pool(mode="External", replicas=3)
+    world.offsets.unread("recordings", 50)
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker)
+    assert 3 == world.asked("speech")
+    n_consumers = world.asked("consumers")
+
+    world.pool(mode="Paused")
+    world.offsets.unread("recordings", 0)
+    await look(world, looker)
+    assert (3, n_consumers) == (world.asked("speech"), world.asked("consumers"))
+
+
+async def test_a_conflict_that_ends_is_told_too() -> None:
+    """By the condition, and an Event each way."""
+    world = World()
+    world.pool()
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker, looking.Around({}, rivals="h is there", held_targets=frozenset({"speech"})))
+    await look(world, looker)
+
+    assert ("False", "OneWriter") == world.condition("ScalingConflict")
+    said = [((each.body or {})["type"], (each.body or {})["reason"]) for each in world.cluster.made("create", "events")]
+    assert [("Warning", "ScalingConflict"), ("Normal", "OneWriter")] == said

@@ -1,0 +1,161 @@
+"""The whole operator, over an API server in memory: who hears of what, and when it is not well."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pool_material import World
+
+from aftercall.contracts import metrics, reports, sections
+from aftercall.operator import exchange, failures, kube, running, targets
+
+
+def operator(world: World, **more: object) -> running.Operator:
+    """Return an operator of this world, whose watch is left out."""
+    configured = sections.Operator(namespace="calls", interval_s=0.01, **more)
+    world.cluster.put(kube.CONFIG_MAPS, "aftercall-tenants-0")
+
+    def no_ray(_: object) -> targets.Target:
+        raise AssertionError
+
+    return running.Operator(
+        configured,
+        world.cluster,
+        world.offsets,
+        no_ray,
+        world.measured,
+        deferred_topic="deferred",
+        now=world.clock,
+        utc=world.clock.utc,
+    )
+
+
+def report(pool: str = "calls") -> reports.ConsumerReport:
+    """Return what a consumer tells that has work of a tenant."""
+    load = reports.TenantLoad(tenant="acme", waiting=1, waiting_audio_s=600.0)
+    return reports.ConsumerReport(consumer="c", instance="1", pool=pool, number=1, tenants=(load,))
+
+
+async def leading(world: World) -> running.Operator:
+    """Return an operator that has read everything and holds the Lease."""
+    found = operator(world)
+    await found.list_once()
+    await found.lease.step()
+    await found.compile_once()
+    return found
+
+
+async def test_a_report_is_answered_with_a_grant() -> None:
+    """Of a tenant's limit, under the epoch of the Lease."""
+    world = World()
+    world.pool()
+    world.cluster.put(kube.TENANTS, "acme", spec={"audioSecondsPerMinute": 600})
+    found = await leading(world)
+
+    answer = await found.hear(report())
+
+    assert ["acme"] == [each.tenant for each in answer.grants]
+    assert found.lease.epoch == answer.epoch
+    found.refresh()
+    assert 1.0 == world.measured.value(metrics.OPERATOR_LEASE)
+    granted = world.measured.value(metrics.OPERATOR_GRANTED, tenant="acme")
+    assert granted is not None
+    assert 1.0 <= granted <= 10.0
+
+
+async def test_who_does_not_lead_answers_nobody() -> None:
+    """Before it has read everything, without the Lease, and once that may be another's."""
+    world = World()
+    world.pool()
+    found = operator(world)
+    await found.lease.step()
+    with pytest.raises(exchange.NotLeadingError, match="not read"):
+        await found.hear(report())
+    assert "pools and tenants are not read yet" == found.why_not_ready()
+
+    await found.list_once()
+    assert found.why_not_ready() is None
+    world.clock.now_s += 11
+    with pytest.raises(exchange.NotLeadingError, match="Lease"):
+        await found.hear(report())
+    assert "waits for the Lease" == found.why_not_ready()
+
+
+async def test_a_report_of_no_pool_is_refused() -> None:
+    """Its sentence names the pool and the namespace."""
+    found = await leading(World())
+
+    with pytest.raises(exchange.RefusedError, match="no TranscriptionPool calls in calls"):
+        await found.hear(report())
+
+
+async def test_a_watch_that_does_not_tell_turns_the_probe_red() -> None:
+    """Once what lists show is older than it may be; and it turns green when the watch has caught up."""
+    world = World()
+    tenant = world.cluster.put(kube.TENANTS, "acme", spec={})
+    found = await leading(world)
+    found.tell(kube.TENANTS, None, tenant)
+    changed = world.cluster.put(kube.TENANTS, "acme", spec={"weight": 2})
+    world.clock.now_s += 20
+    await found.list_once()
+    await found.lease.step()
+
+    async def later(by_s: float) -> str | None:
+        world.clock.now_s += by_s
+        await found.list_once()
+        await found.lease.run_once()
+        return found.why_not_healthy()
+
+    assert await later(50) is None
+    assert "the watch of tenants does not tell of changes any more" == await later(11)
+    found.tell(kube.TENANTS, "MODIFIED", changed)
+    assert found.why_not_healthy() is None
+
+
+async def test_a_loop_that_stands_still_turns_the_probe_red() -> None:
+    """An API server that is away does not: a new start would not bring it back."""
+    world = World()
+    found = await leading(world)
+    world.cluster.broken["*", "*"] = failures.UnavailableError("away")
+    for _ in range(10):
+        world.clock.now_s += 50
+        await found.list_once()
+        await found.lease.run_once()
+        assert found.why_not_healthy() is None
+
+    world.clock.now_s += 61
+    assert "the Lease is not looked at any more" == found.why_not_healthy()
+    await found.lease.run_once()
+    assert "pools and tenants are not listed any more" == found.why_not_healthy()
+
+
+async def test_a_pool_that_is_not_looked_at_turns_the_probe_red() -> None:
+    """By its name."""
+    world = World()
+    world.pool()
+    found = await leading(world)
+    world.clock.now_s += 61
+    await found.list_once()
+    await found.lease.run_once()
+
+    assert "pool calls is not looked at any more" == found.why_not_healthy()
+
+
+async def test_it_ends_when_it_is_told_to() -> None:
+    """And lets another take the Lease at once."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    found = operator(world)
+    found.watch = None
+    stopping, scaled = asyncio.Event(), asyncio.Event()
+    world.cluster.before = lambda call: scaled.set() if call.what == "deployments/scale" else None
+
+    async with asyncio.timeout(10):
+        ending = asyncio.create_task(found.run(stopping))
+        await scaled.wait()
+        stopping.set()
+        await ending
+
+    assert "" == world.cluster.seen(kube.LEASES, "aftercall-operator")["spec"]["holderIdentity"]
