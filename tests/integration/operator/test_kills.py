@@ -105,7 +105,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
         took_s.append(time.monotonic() - since)
     print(f"seed {seed}")
     print(
-        f"operator killed: n {len(took_s)}, scaled and told after it is ready: median {statistics.median(took_s):.1f} s,"
+        f"operator killed: n {len(took_s)}, scaled and told when ready: median {statistics.median(took_s):.1f} s,"
         f" max {max(took_s):.1f} s"
     )
     to = [replicas for _, _, replicas in space.scaled("calls-speech")]

@@ -22,7 +22,7 @@ _BROKEN = 100
 
 def _tenant(at: int) -> dict[str, Any]:
     """Return a tenant; one in a hundred has an id that an older one has."""
-    spec: dict[str, Any] = {"audioSecondsPerMinute": 600 + at, "vocabulary": [{"phrase": f"Name {at}"}]}
+    spec: dict[str, Any] = {"audioSecondsPerMinute": 600 + at, "vocabulary": [f"Name {at}"]}
     if at % _BROKEN == _BROKEN - 1:
         spec["id"] = "tenant-0"
     about = {"apiVersion": f"{crds.GROUP}/{crds.VERSION}", "kind": "Tenant"}
