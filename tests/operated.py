@@ -182,6 +182,19 @@ class Namespace:
             cluster.wait_until(lambda: 200 == self.probe("readyz")[0], timeout_s=60, what="the operator is ready")
         return self.operator
 
+    def settle(self, pool: str) -> None:
+        """Wait until a pool was looked at a few times: what comes from then on has arrived, and was not there before."""
+
+        def is_known() -> bool:
+            found = [
+                float(line.rpartition(" ")[2])
+                for line in self.probe("metrics")[1].splitlines()
+                if line.startswith("aftercall_operator_decisions_total{") and f'fleet="speech",pool="{pool}"' in line
+            ]
+            return sum(found) >= 4
+
+        cluster.wait_until(is_known, timeout_s=60, what=f"{pool} was looked at")
+
     def probe(self, path: str) -> tuple[int, str]:
         """Return how the operator answers on its telemetry port; 0: not at all."""
         if self.operator is not None:

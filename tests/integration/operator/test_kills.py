@@ -82,6 +82,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
     space.client.apply(made, namespace=space.name)
     killer = Killer(space, before_api)
     space.start()
+    space.settle("calls")
     took_s = []
     for at in range(KILLS):
         cluster.wait_until(lambda: _agrees(space), timeout_s=WITHIN_S, what="status and replicas agree")

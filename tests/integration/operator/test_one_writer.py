@@ -61,6 +61,8 @@ def test_another_operator_takes_over_within_30_s_and_they_never_write_by_turns(
     for each in (first, second):
         each.start(wait=False)
     both = (first, second)
+    for each in both:
+        each.settle("calls")
     cluster.wait_until(lambda: any(200 == each.probe("readyz")[0] for each in both), timeout_s=60, what="one leads")
     leads, waits = both if 200 == first.probe("readyz")[0] else both[::-1]
     for _ in range(5):
@@ -78,6 +80,7 @@ def test_another_operator_takes_over_within_30_s_and_they_never_write_by_turns(
     print(f"fail-over: the other operator's first write {time.monotonic() - killed:.1f} s after the first was killed")
 
     leads.start(wait=False)
+    leads.settle("calls")
     for _ in range(5):
         _add(first)
         time.sleep(1)
@@ -98,6 +101,8 @@ def test_a_write_that_comes_after_another_took_over_is_not_taken(
     _make_pool(first)
     first.start()
     second.start(wait=False)
+    for each in (first, second):
+        each.settle("calls")
     _add(first)
     cluster.wait_until(lambda: bool(first.scaled("calls-speech")), timeout_s=30, what="the first scales")
     cluster.wait_until(lambda: "True" == first.condition("calls")[0], timeout_s=30, what="nothing is to be done")
@@ -138,6 +143,7 @@ def test_nothing_is_written_where_an_autoscaler_does(namespace_of: Build) -> Non
     space = namespace_of("calls")
     _make_pool(space)
     space.start()
+    space.settle("calls")
     _add(space)
     cluster.wait_until(lambda: bool(space.scaled("calls-speech")), timeout_s=30, what="the pool is scaled at all")
     autoscaler = {

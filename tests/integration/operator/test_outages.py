@@ -85,6 +85,7 @@ def test_replicas_follow_the_backlog_after_each_death_of_the_api_server(
     space = namespace_of("calls", settings={"AFTERCALL_OPERATOR__STALE_S": "20"})
     pool = Pool(space)
     space.start()
+    space.settle("calls")
     pool.add()
     cluster.wait_until(pool.has_grown, timeout_s=30, what="the pool is scaled at all")
     grew_s, seen_s = [], []
@@ -117,6 +118,7 @@ def test_a_dead_watch_turns_the_probe_red_and_delays_without_stopping(
     space = namespace_of("calls", through=before_api, settings={"AFTERCALL_OPERATOR__STALE_S": str(STALE_S)})
     pool = Pool(space)
     space.start()
+    space.settle("calls")
     pool.add()
     cluster.wait_until(pool.has_grown, timeout_s=30, what="the pool is scaled at all")
     cluster.wait_until(pool.is_seen, timeout_s=30, what="the pool is followed at all")
@@ -138,6 +140,7 @@ def test_a_dead_watch_turns_the_probe_red_and_delays_without_stopping(
             assert space.operator is not None
             space.operator.stop(20)
             space.start()
+            space.settle("calls")
         # Otherwise it is left alone, and kopf begins its watch anew.
         healed_s.append(_took_s(lambda: 200 == space.probe("healthz")[0], "the probe is green", since=since))
     _told("watch blackholed: replicas follow", grew_s)
@@ -154,6 +157,7 @@ def test_replicas_follow_the_backlog_after_the_store_died(
     space = namespace_of("calls")
     pool = Pool(space)
     space.start()
+    space.settle("calls")
     pool.add()
     cluster.wait_until(pool.has_grown, timeout_s=30, what="the pool is scaled at all")
     control_plane.etcd.kill()
@@ -179,6 +183,7 @@ def test_replicas_follow_the_backlog_after_the_api_server_refused_everything(
     space = namespace_of("calls", through=before_api)
     pool = Pool(space)
     space.start()
+    space.settle("calls")
     pool.add()
     cluster.wait_until(pool.has_grown, timeout_s=30, what="the pool is scaled at all")
     cluster.wait_until(pool.is_seen, timeout_s=30, what="the pool is followed at all")
