@@ -46,7 +46,7 @@ class Compiling:
         self._observe = observe
         self._interval_s = interval_s
         self._dirty = asyncio.Event()
-        self._told: dict[str, tuple[object, conditions.Finding]] = {}
+        self._told: dict[str, tuple[conditions.Finding, str]] = {}
         self.limits: Mapping[str, grants.Limit] = {}
         """Limits by the id of their tenant."""
 
@@ -111,21 +111,21 @@ class Compiling:
         places = asyncio.Semaphore(_PATCHES_AT_ONCE)
 
         async def tell(name: str, finding: conditions.Finding) -> bool:
-            metadata = found[name]["metadata"]
-            known = (metadata.get("uid"), metadata.get("generation")), finding
-            if self._told.get(name) == known:
-                return True
+            before, version = self._told.get(name, (None, ""))
+            if before == finding and not inventory.is_newer(found[name], version):
+                return True  # what was told has not come back yet
             change = _change(found[name], finding, self._utc())
-            if change is not None:
-                async with places:
-                    if not self._may_write():
-                        return False
-                    try:
-                        await self._client.patch(kube.TENANTS, name, {"status": change}, part="status")
-                    except errors.AftercallError as exc:
-                        log.warning("tenant not told", extra={"object": name, "error": str(exc)})
-                        return False
-            self._told[name] = known
+            if change is None:
+                return True
+            async with places:
+                if not self._may_write():
+                    return False
+                try:
+                    now = await self._client.patch(kube.TENANTS, name, {"status": change}, part="status")
+                except errors.AftercallError as exc:
+                    log.warning("tenant not told", extra={"object": name, "error": str(exc)})
+                    return False
+            self._told[name] = finding, str(now["metadata"]["resourceVersion"])
             return True
 
         done = await asyncio.gather(*(tell(name, finding) for name, finding in told.items()))

@@ -51,8 +51,8 @@ class Kind:
             self._known[name] = _Known(found, version, now_s)
             return True
         known.told, known.told_at_s = version, now_s
-        known.owed_since_s = None if not _is_newer(known.newest, version) else known.owed_since_s
-        if known.newest is not None and not _is_newer(found, _version(known.newest)):
+        known.owed_since_s = None if not is_newer(known.newest, version) else known.owed_since_s
+        if known.newest is not None and not is_newer(found, _version(known.newest)):
             return False
         known.newest = found
         return True
@@ -64,10 +64,10 @@ class Kind:
         self._deleted = {name: each for name, each in self._deleted.items() if each[1] >= asked_at_s}
         for name, each in seen.items():
             known = self._known.setdefault(name, _Known(None))
-            if known.newest is None or _is_newer(each, _version(known.newest)):
+            if known.newest is None or is_newer(each, _version(known.newest)):
                 known.newest = each
                 changed.append(name)
-            if _is_newer(each, known.told) and known.owed_since_s is None:
+            if is_newer(each, known.told) and known.owed_since_s is None:
                 known.owed_since_s = now_s
         for name, known in self._known.items():
             if name in seen or known.told_at_s >= asked_at_s:
@@ -85,7 +85,7 @@ class Kind:
     def _is_deleted(self, found: Object) -> bool:
         """Say whether the watch has told that it is gone: a list may show what was before."""
         told = self._deleted.get(_name(found))
-        return told is not None and not _is_newer(found, told[0])
+        return told is not None and not is_newer(found, told[0])
 
     def _forgive_deletions(self, now_s: float) -> None:
         """A watch that begins anew tells of all that is there, and of nothing that is gone."""
@@ -103,7 +103,7 @@ def _version(found: Object) -> str:
     return str(found["metadata"].get("resourceVersion", ""))
 
 
-def _is_newer(found: Object | None, version: str) -> bool:
+def is_newer(found: Object | None, version: str) -> bool:
     """Say whether an object is newer than a version; versions are numbers that grow, and otherwise the other counts."""
     if found is None:
         return False

@@ -15,6 +15,7 @@ from aftercall.operator import (
     findings,
     fleets,
     gathering,
+    inventory,
     kube,
     ledger,
     measures,
@@ -87,11 +88,14 @@ class Looker:
         self._state: pool.State | None = None
         self._conditions: tuple[conditions.Condition, ...] = ()
         self._status: Mapping[str, Any] = {}
+        self._version = ""
 
     async def look(self, found: Mapping[str, Any], around: Around) -> bool:
         """Look once. Return whether to look again soon, since something was changed meanwhile."""
         if self._state is None:
             self._remember(found.get("status") or {})
+        elif inventory.is_newer(found, self._version):
+            self._status = found.get("status") or {}  # if another has changed it, it is written again
         try:
             spec = pools.TranscriptionPool.model_validate(found.get("spec"))
         except ValueError as exc:
@@ -189,7 +193,7 @@ class Looker:
         observe.set(metrics.OPERATOR_BACKLOG, decided.wanted.waiting_audio_s, pool=name)
         observe.set(metrics.OPERATOR_UNREAD, decided.beyond.messages, pool=name)
         observe.set(metrics.OPERATOR_ARRIVING, decided.wanted.rate_per_s, pool=name)
-        drain_s = None if decided.speech is None else decided.speech.drain_s
+        drain_s = (decided.speech or decided.consumers).drain_s
         observe.set(metrics.OPERATOR_DRAIN, float("inf") if drain_s is None else drain_s, pool=name)
         learned = {"consumers": (self._state.prepared, spec.consumers.capacity_audio_seconds_per_minute)}
         if spec.scaling is not None:
@@ -219,7 +223,8 @@ class Looker:
         change = status.patch(self._status, after)
         if change is None or not self._means.may_write():
             return
-        await self._means.client.patch(kube.POOLS, self.name, {"status": change}, part="status")
+        now = await self._means.client.patch(kube.POOLS, self.name, {"status": change}, part="status")
+        self._version = str(now["metadata"]["resourceVersion"])
         before = {each.type: each.finding.status for each in self._conditions}
         self._conditions, self._status = merged, after
         for each in merged:
@@ -243,7 +248,7 @@ def _numbers(seen: gathering.Gathered, decided: pool.Decisions) -> dict[str, Any
         "consumers": None if consumers is None else consumers.there,
         "selector": {} if speech is None else speech.labels,
         "backlog_audio_s": decided.wanted.waiting_audio_s,
-        "drain_s": None if decided.speech is None else decided.speech.drain_s,
+        "drain_s": (decided.speech or decided.consumers).drain_s,
     }
 
 

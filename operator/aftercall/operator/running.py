@@ -60,7 +60,7 @@ class Operator:
         self._now = now
         self._pools, self._tenants = inventory.Kind(), inventory.Kind()
         self._kinds = {kube.POOLS: self._pools, kube.TENANTS: self._tenants}
-        self._generations: dict[str, object] = {}
+        self._generations: dict[tuple[kube.Resource, str], object] = {}
         self._listed_at_s = now()
         self.exchange = exchange.Exchange(lease_s=configured.grant_lease_s)
         self.lease = lease.Lease(
@@ -183,19 +183,21 @@ class Operator:
                 await asyncio.wait_for(stopping.wait(), every_s)
 
     def _react(self, resource: kube.Resource, names: list[str]) -> None:
-        """Look at what has changed; a status of ours that comes back is no change."""
-        if resource == kube.TENANTS:
-            self._compiling.mark()
-            return
-        self._tending.follow()
-        there = self._pools.objects()
+        """Compile, and look at pools, where a specification has changed; a status of ours that comes back is none."""
+        if resource == kube.POOLS:
+            self._tending.follow()
+        there = self._kinds[resource].objects()
         for name in names:
-            generation = there[name]["metadata"].get("generation") if name in there else None
-            if self._generations.get(name) != generation:
-                self._generations[name] = generation
-                self._compiling.mark()
+            metadata = there[name]["metadata"] if name in there else {}
+            generation = metadata.get("uid"), metadata.get("generation")
+            if self._generations.get((resource, name)) == generation:
+                continue
+            self._generations[resource, name] = generation
+            self._compiling.mark()
+            if resource == kube.POOLS:
                 self._tending.wake(name)
-        self._generations = {name: each for name, each in self._generations.items() if name in there}
+            if name not in there:
+                del self._generations[resource, name]
 
     def _begin(self, epoch: int) -> None:
         self.exchange.begin(epoch, now_s=self.lease.renewed_at_s)

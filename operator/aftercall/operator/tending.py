@@ -11,11 +11,13 @@ import logging
 from collections.abc import Callable, Mapping
 
 from aftercall.contracts import errors, metrics, pools
-from aftercall.operator import grants, inventory, kube, looking, rivals
+from aftercall.operator import conditions, grants, inventory, kube, looking, rivals
 
 log = logging.getLogger(__name__)
 
 _SOON_S = 0.5
+
+_Settled = tuple[dict[str, rivals.Claim], dict[str, conditions.Finding]]
 
 
 class Tending:
@@ -39,7 +41,7 @@ class Tending:
         self._wakes: dict[str, asyncio.Event] = {}
         self._ended_at_s: dict[str, float] = {}
         self._scaled: Mapping[tuple[str, str], str] | None = None
-        self._listed = asyncio.Event()
+        self._settled: tuple[object, _Settled] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look at what there is until `stopping`; a look that has begun ends."""
@@ -111,19 +113,31 @@ class Tending:
         return False
 
     def _around(self, name: str) -> looking.Around:
-        claims = {}
-        for each, found in self._known.objects().items():
-            with contextlib.suppress(ValueError):  # what cannot be followed claims nothing
-                spec = pools.TranscriptionPool.model_validate(found.get("spec"))
-                claims[each] = rivals.Claim(each, str(found["metadata"].get("creationTimestamp", "")), spec)
+        claims, refused = self._settle()
         scaled = self._scaled or {}
         return looking.Around(
             limits_per_s={tenant: limit.per_s for tenant, limit in self._limits().items()},
-            refused=rivals.settle(claims.values()).get(name),
+            refused=refused.get(name),
             rivals=rivals.conflict(name, claims[name].spec, scaled) if name in claims else None,
             are_rivals_known=self._scaled is not None,
             held_targets=frozenset(of for kind, of in scaled if kind == "Deployment"),
         )
+
+    def _settle(self) -> _Settled:
+        """Return what pools claim, and who is refused; made anew only where a specification has changed."""
+        there = self._known.objects()
+        made_of = {
+            name: (found["metadata"].get("uid"), found["metadata"].get("generation"), found.get("spec"))
+            for name, found in there.items()
+        }
+        if self._settled is None or self._settled[0] != made_of:
+            claims = {}
+            for each, found in there.items():
+                with contextlib.suppress(ValueError):  # what cannot be followed claims nothing
+                    spec = pools.TranscriptionPool.model_validate(found.get("spec"))
+                    claims[each] = rivals.Claim(each, str(found["metadata"].get("creationTimestamp", "")), spec)
+            self._settled = made_of, (claims, rivals.settle(claims.values()))
+        return self._settled[1]
 
     async def _list_autoscalers(self) -> None:
         try:

@@ -109,6 +109,21 @@ async def test_a_config_map_that_is_not_written_is_tried_again() -> None:
     assert ("True", "Compiled") == at.world.condition("Ready", "acme", kube.TENANTS)
 
 
+async def test_a_status_that_another_has_changed_is_told_again() -> None:
+    """At the next compilation."""
+    at = Tenants()
+    at.tenant("acme")
+    await at.compile()
+    at.world.cluster.put(kube.TENANTS, "acme", spec={}, status={})
+    at.writes()
+
+    await at.compile()
+
+    assert [("tenants/status", "acme")] == at.writes()
+    await at.compile()
+    assert [] == at.writes()
+
+
 async def test_without_the_lease_limits_are_known_and_nothing_is_written() -> None:
     """Who takes it answers reports at once."""
     at = Tenants()

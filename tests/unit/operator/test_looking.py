@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pool_material import World
+from pool_material import SPEC, World
 
 from aftercall.contracts import metrics, reports
 from aftercall.operator import failures, findings, kube, looking, victims
@@ -62,6 +62,20 @@ async def test_who_begins_anew_does_not_write_what_is_there_already() -> None:
 
     assert [] == world.cluster.made("patch", "transcriptionpools/status")
     assert 100.0 == world.measured.value(metrics.OPERATOR_CAPACITY, pool="calls", fleet="speech")
+
+
+async def test_a_status_that_another_has_changed_is_written_again() -> None:
+    """As by somebody who replaced the whole object."""
+    world = World()
+    world.pool()
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker)
+    kept = dict(world.cluster.seen(kube.POOLS, "calls")["status"])
+    world.cluster.put(kube.POOLS, "calls", spec=SPEC, status={})
+
+    await look(world, looker)
+
+    assert kept == world.cluster.seen(kube.POOLS, "calls")["status"]
 
 
 async def test_without_the_lease_nothing_is_written() -> None:
