@@ -97,7 +97,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {{name: {account}}}
 rules:
-- {{apiGroups: [apps], resources: [deployments, deployments/scale], resourceNames: {named}, verbs: [get]}}
+- {{apiGroups: [apps], resources: [deployments], resourceNames: {named}, verbs: [get]}}
 - {{apiGroups: [apps], resources: [deployments/scale], resourceNames: {named}, verbs: [update]}}
 - {{apiGroups: [""], resources: [pods], verbs: [get, list, patch]}}
 - {{apiGroups: [aftercall.io], resources: [transcriptionpools, tenants], verbs: [list, watch]}}

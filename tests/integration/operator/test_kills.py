@@ -84,15 +84,16 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
     space.start()
     space.settle("calls")
     took_s = []
+    # Each hundred calls are four speech servers more, also for who has seen none of them arrive.
     for at in range(KILLS):
         cluster.wait_until(lambda: _agrees(space), timeout_s=WITHIN_S, what="status and replicas agree")
         before = space.asked("calls-speech")
         if (moment := MOMENTS[at % len(MOMENTS)]) is not None:
             killer.arm(moment)
-            operated.publish(space.kafka, topic, 50)
+            operated.publish(space.kafka, topic, 100)
             assert killer.has_killed.wait(60), f"never came to {moment}"
         else:
-            operated.publish(space.kafka, topic, 50)
+            operated.publish(space.kafka, topic, 100)
             time.sleep(rng.uniform(0, 1.5))
             assert space.operator is not None
             space.operator.kill()

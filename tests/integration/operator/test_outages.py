@@ -25,7 +25,7 @@ STALE_S = 6.0
 
 
 class Pool:
-    """A pool that is given more and more to do: each `add` wants two speech servers more."""
+    """A pool that is given more and more to do: each `add` wants four speech servers more."""
 
     def __init__(self, space: operated.Namespace) -> None:
         self._space = space
@@ -39,7 +39,7 @@ class Pool:
 
     def add(self) -> None:
         """Publish more calls."""
-        operated.publish(self._space.kafka, self._topic, 50)
+        operated.publish(self._space.kafka, self._topic, 100)
 
     def change(self) -> None:
         """Change the pool, which only a watch or a list tells of."""

@@ -39,7 +39,7 @@ def test_every_right_is_used_and_nothing_else_is_asked_for(namespace_of: Build) 
     """Over a pool's whole day: it wakes, consumers report, one falls silent, the idle one goes; a tenant comes."""
     space = namespace_of("calls")
     topic = f"{space.name}.calls"
-    operated.publish(space.kafka, topic, 60)
+    operated.publish(space.kafka, topic, 200)
     space.client.apply(operated.pool("calls", topic=topic, group=space.name), namespace=space.name)
     tenant: dict[str, Any] = {"apiVersion": f"{crds.GROUP}/{crds.VERSION}", "kind": "Tenant"}
     space.client.apply({**tenant, "metadata": {"name": "acme"}, "spec": {}}, namespace=space.name)
@@ -50,7 +50,7 @@ def test_every_right_is_used_and_nothing_else_is_asked_for(namespace_of: Build) 
     )
     there = space.pods("calls-consumers")
     running = reports.TenantLoad(tenant="acme", running_audio_s=300.0)
-    operated.commit(space.kafka, space.name, topic, 15)
+    operated.commit(space.kafka, space.name, topic, 50)
 
     def is_down() -> bool:
         for at, pod in enumerate(there):
@@ -61,6 +61,7 @@ def test_every_right_is_used_and_nothing_else_is_asked_for(namespace_of: Build) 
         return len(space.pods("calls-consumers")) < len(there)
 
     cluster.wait_until(is_down, timeout_s=60, what="an idle consumer goes")
+    # Nobody reports any more, so that pods are asked for.
     granted = _granted(space)
     cluster.wait_until(lambda: granted <= _used(space), timeout_s=30, what=f"{granted - _used(space)} are used")
     assert granted == _used(space)
