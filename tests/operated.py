@@ -140,6 +140,8 @@ class Namespace:
     account: str = "operator"
     config_maps: tuple[str, ...] = ("tenants-0",)
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    may_be_refused: bool = False
+    """Whether the API server is started anew: one that has not read its roles yet forbids everything to everybody."""
 
     def __post_init__(self) -> None:
         deployments = [f"{pool}-{part}" for pool in self.pools for part in ("speech", "consumers")]

@@ -80,6 +80,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
     made["spec"]["scaling"] |= {"maxReplicas": 1000, "stabilizationSeconds": 300}
     made["spec"]["consumers"]["stabilizationSeconds"] = 300
     space.client.apply(made, namespace=space.name)
+    operated.publish(space.kafka, topic, 1)
     killer = Killer(space, before_api)
     space.start()
     space.settle("calls")

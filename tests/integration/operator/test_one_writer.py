@@ -43,6 +43,8 @@ def _make_pool(space: operated.Namespace) -> None:
     made["spec"]["scaling"] |= {"maxReplicas": 1000, "stabilizationSeconds": 300}
     made["spec"]["consumers"]["stabilizationSeconds"] = 300
     space.client.apply(made, namespace=space.name)
+    # What is there at first is no arrival, and what comes then is one among many seconds without.
+    _add(space, 1)
 
 
 def _turns(space: operated.Namespace) -> list[str]:

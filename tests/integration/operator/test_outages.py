@@ -34,7 +34,9 @@ class Pool:
         made["spec"]["scaling"] |= {"maxReplicas": 1000, "stabilizationSeconds": 300}
         made["spec"]["consumers"]["stabilizationSeconds"] = 300
         space.client.apply(made, namespace=space.name)
-        self._before = 0
+        # What is there at first is no arrival, and what comes then is one among many seconds without.
+        operated.publish(space.kafka, self._topic, 1)
+        self._before = 1
         self._consumers = 4
 
     def add(self) -> None:
@@ -82,7 +84,7 @@ def test_replicas_follow_the_backlog_after_each_death_of_the_api_server(
 ) -> None:
     """Calls come while there is no API server. Its watch is alive again after each, and the probe stays green."""
     rng = random.Random(seed := random.randrange(1 << 32))
-    space = namespace_of("calls", settings={"AFTERCALL_OPERATOR__STALE_S": "20"})
+    space = namespace_of("calls", settings={"AFTERCALL_OPERATOR__STALE_S": "20"}, may_be_refused=True)
     pool = Pool(space)
     space.start()
     space.settle("calls")
