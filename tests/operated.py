@@ -185,7 +185,7 @@ class Namespace:
         return self.operator
 
     def settle(self, pool: str) -> None:
-        """Wait until a pool was looked at a few times: what comes from then on has arrived, and was not there before."""
+        """Wait until a pool was looked at a few times: what comes from then on was not there before."""
 
         def is_known() -> bool:
             found = [
