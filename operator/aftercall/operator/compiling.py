@@ -75,6 +75,8 @@ class Compiling:
         specs = {name: each.get("spec") or {} for name, each in found.items()}
         most = self._max_consumers()
         files, findings, limits = await asyncio.to_thread(_compile, specs, most, len(self._config_maps))
+        for tenant in self.limits.keys() - limits.keys():
+            self._observe.forget(tenant=tenant)
         self.limits = limits
         self._observe.set(metrics.OPERATOR_TENANTS, len(found) - len(findings), ready="true")
         self._observe.set(metrics.OPERATOR_TENANTS, len(findings), ready="false")

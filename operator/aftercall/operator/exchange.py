@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from aftercall.contracts import reports
 from aftercall.operator import elsewhere, grants, ledger
@@ -38,7 +41,8 @@ class NotLeadingError(Exception):
 class _Consumer:
     """A process: its last report's number, when that came by the Lease's clock, and the last answer that was sent.
 
-    `retired` are the processes before it that had its name, `tenants` those that it has a place at.
+    `retired` are the processes before it that had its name, `out` is what was sent to any of them and may be in use,
+    `wanted_per_s` what it could use, NaN for tenants that it tells nothing of.
     """
 
     instance: str
@@ -46,13 +50,8 @@ class _Consumer:
     heard_at_s: float
     retired: tuple[str, ...] = ()
     sent: int = 0
-    tenants: frozenset[str] = frozenset()
-
-
-@dataclasses.dataclass(slots=True)
-class _Tenant:
-    seats: dict[str, grants.Seat] = dataclasses.field(default_factory=dict)
-    services: elsewhere.Services = dataclasses.field(default_factory=elsewhere.Services)
+    out: tuple[grants.Answer, ...] = ()
+    wanted_per_s: grants.Rates = dataclasses.field(default_factory=lambda: np.zeros(0))
 
 
 class Exchange:
@@ -67,7 +66,9 @@ class Exchange:
         self._swept_at_s = -math.inf
         self._ledgers: dict[str, ledger.Ledger] = {}
         self._consumers: dict[str, _Consumer] = {}
-        self._tenants: dict[str, _Tenant] = {}
+        self._places: dict[str, int] = {}
+        """Of tenants, in arrays."""
+        self._services = elsewhere.Services()
         self.newest_epoch = 0
         """The highest that was begun here, or that a consumer has told of; whoever takes the Lease takes a higher."""
 
@@ -88,7 +89,10 @@ class Exchange:
 
     def granted_per_s(self, *, now_s: float) -> dict[str, float]:
         """Return what is out of each tenant's limit, beyond floors."""
-        return {name: sum(seat.out_per_s(now_s) for seat in one.seats.values()) for name, one in self._tenants.items()}
+        total = np.zeros(len(self._places))
+        for each in self._consumers.values():
+            total += grants.out_per_s(each.out, len(total), now_s=now_s)
+        return dict(zip(self._places, total.tolist(), strict=True))
 
     def hear(
         self, report: reports.ConsumerReport, limits: Mapping[str, grants.Limit], *, now_s: float, held_at_s: float
@@ -113,19 +117,20 @@ class Exchange:
         one.sent = self._epoch << _ANSWERS_BITS | self._n_answers
         self._consumers[name] = one
         self._ledgers[report.pool] = ledger.hear(self.known(report.pool), report, now_s=now_s)
-        found: list[reports.Grant] = []
+        found: Sequence[reports.Grant] = ()
         if report.is_draining:
-            self._release(name)
+            one.out, one.wanted_per_s = (), np.zeros(0)
+            self._forget_tenants(sure_s)
         else:
             found = self._share_out(name, report, limits, before, one, sure_s)
-            one.tenants = self._left(name, report, before, sure_s)
         return reports.Grants(epoch=self._epoch, number=one.sent, lease_s=lease_s, grants=tuple(found))
 
     def gone(self, pool: str, consumer: str) -> None:
         """Forget a consumer that is confirmed to be gone: its pod has ended, not merely fallen silent."""
         name = _name(pool, consumer)
         self._consumers.pop(name, None)
-        self._release(name)
+        self._services.of.pop(name, None)
+        self._forget_tenants(-math.inf)
         if pool in self._ledgers:
             self._ledgers[pool] = ledger.forget(self._ledgers[pool], consumer)
             if not self._ledgers[pool].heard:
@@ -140,78 +145,72 @@ class Exchange:
         one: _Consumer,
         now_s: float,
     ) -> list[reports.Grant]:
-        passed_s = now_s - before.heard_at_s if before is not None else None
-        same = before if before is not None and before.instance == one.instance else None
-        is_told = before is not None and report.answered >= before.sent
-        may_raise = now_s - self._began_at_s >= self._lease_s
-        found = []
-        for load in report.tenants:
-            tenant = self._tenants.setdefault(load.tenant, _Tenant())
-            begun_per_s = tenant.services.count(
-                name,
-                load.begun_audio_s,
-                number=one.number,
-                before=None if same is None else same.number,
-                passed_s=passed_s,
-            )
-            others = tenant.services.elsewhere(name, is_told=is_told)
-            seat = tenant.seats.get(name)
-            out = seat.acknowledged(report.answered, now_s=now_s) if seat is not None else ()
-            limit = limits.get(load.tenant)
-            tenant.seats[name] = grants.Seat(wanted_per_s(load, begun_per_s), now_s, out)
-            if limit is None:
-                if others:
-                    found.append(reports.Grant(tenant=load.tenant, elsewhere_audio_s=others))
-                continue
-            grant = grants.answer(
-                name,
-                limit,
-                tenant.seats,
-                held_per_s=load.held_per_s,
-                number=one.sent,
-                now_s=now_s,
-                lease_s=self._lease_s,
-                stale_s=self._stale_s,
-                may_raise=may_raise,
-            )
-            tenant.seats[name] = dataclasses.replace(tenant.seats[name], out=(*out, grant))
-            found.append(
-                reports.Grant(
-                    tenant=load.tenant,
-                    per_s=grant.per_s,
-                    burst_audio_s=limit.burst_of(grant.per_s),
-                    elsewhere_audio_s=others,
-                )
-            )
-        return found
+        loads = report.tenants
+        at = np.array([self._places.setdefault(load.tenant, len(self._places)) for load in loads], dtype=np.intp)
+        n_tenants = len(self._places)
+        is_told = np.zeros(n_tenants, bool)
+        is_told[at] = True
+        begun_per_s = self._services.count(
+            name,
+            _begun(loads, at, n_tenants),
+            is_told,
+            passed_s=now_s - before.heard_at_s if before is not None else None,
+            is_same=before is not None and before.instance == one.instance,
+        )
+        is_applied = before is not None and report.answered >= before.sent
+        others = self._services.elsewhere(name, is_applied=is_applied)[:, at]
+        n_lanes = 1 + int(np.flatnonzero(others.any(axis=1)).max(initial=-1))
+        one.out = grants.acknowledged(one.out, report.answered, now_s=now_s)
+        one.wanted_per_s = np.full(n_tenants, np.nan)
+        one.wanted_per_s[at] = wanted_per_s(
+            begun_per_s[at],
+            np.array([load.waiting_audio_s for load in loads]),
+            np.array([load.is_throttled for load in loads], dtype=bool),
+        )
+        held_per_s = np.zeros(n_tenants)
+        held_per_s[at] = [load.held_per_s or 0.0 for load in loads]
+        known = {each: other for each, other in self._consumers.items() if now_s - other.heard_at_s < self._stale_s}
+        made = grants.answer(
+            name,
+            self._shared_per_s(limits),
+            {each: _fit(other.wanted_per_s, n_tenants) for each, other in known.items()},
+            {each: other.out for each, other in self._consumers.items()},
+            held_per_s=held_per_s,
+            number=one.sent,
+            now_s=now_s,
+            lease_s=self._lease_s,
+            may_raise=now_s - self._began_at_s >= self._lease_s,
+        )
+        one.out = (*one.out, made)
+        found = (
+            _grant(load.tenant, limits.get(load.tenant), per_s, lanes)
+            for load, per_s, lanes in zip(loads, made.per_s[at].tolist(), others[:n_lanes].T.tolist(), strict=True)
+        )
+        return [each for each in found if each is not None]
 
-    def _left(
-        self, name: str, report: reports.ConsumerReport, before: _Consumer | None, now_s: float
-    ) -> frozenset[str]:
-        """Take back what a consumer had of tenants that it tells no more of, once it has applied an answer without."""
-        told = {load.tenant for load in report.tenants}
-        kept = set(told)
-        for each in before.tenants - told if before is not None else ():
-            tenant = self._tenants[each]
-            seat = tenant.seats[name]
-            if out := seat.acknowledged(report.answered, now_s=now_s):
-                tenant.seats[name] = dataclasses.replace(seat, out=out)
-                kept.add(each)
-            else:
-                self._vacate(each, name)
-        return frozenset(kept)
+    def _shared_per_s(self, limits: Mapping[str, grants.Limit]) -> grants.Rates:
+        """Return what there is of each tenant's limit beside floors; a tenant without a limit has none to share."""
+        n_consumers = len(self._consumers)
+        found = (limits.get(tenant) for tenant in self._places)
+        return np.array([0.0 if limit is None else limit.shared_per_s(n_consumers) for limit in found])
 
-    def _vacate(self, of: str, name: str) -> None:
-        tenant = self._tenants[of]
-        tenant.seats.pop(name, None)
-        tenant.services.of.pop(name, None)
-        if not tenant.seats:
-            del self._tenants[of]
-
-    def _release(self, name: str) -> None:
-        """Take back what a consumer had, and forget tenants that no other knows."""
-        for each in list(self._tenants):
-            self._vacate(each, name)
+    def _forget_tenants(self, now_s: float) -> None:
+        """Forget tenants that nobody tells of, and of which nothing is out."""
+        is_known = np.zeros(len(self._places), bool)
+        for each in self._consumers.values():
+            is_known |= ~np.isnan(_fit(each.wanted_per_s, len(is_known)))
+            is_known |= grants.out_per_s(each.out, len(is_known), now_s=now_s) > 0
+        if is_known.all():
+            return
+        kept = np.flatnonzero(is_known)
+        for each in self._consumers.values():
+            each.wanted_per_s = _fit(each.wanted_per_s, len(is_known))[kept]
+            each.out = tuple(
+                dataclasses.replace(one, per_s=_fit(one.per_s, len(is_known), 0.0)[kept]) for one in each.out
+            )
+        self._services.keep(kept)
+        names = list(self._places)
+        self._places = {names[place]: at for at, place in enumerate(kept.tolist())}
 
     def _sweep(self, now_s: float) -> None:
         """Once a lease, forget consumers that nobody hears of any more."""
@@ -221,16 +220,40 @@ class Exchange:
         for name, one in list(self._consumers.items()):
             if now_s - one.heard_at_s >= _FORGOTTEN_LEASES * self._lease_s:
                 self.gone(*name.split("/", 1))
+        self._forget_tenants(now_s)
 
 
-def wanted_per_s(load: reports.TenantLoad, begun_per_s: float) -> float:
-    """Return what a consumer could use of a tenant's limit, in audio-seconds a second.
+def wanted_per_s(
+    begun_per_s: grants.Rates, waiting_audio_s: npt.NDArray[np.float64], is_throttled: npt.NDArray[np.bool_]
+) -> grants.Rates:
+    """Return what a consumer could use of tenants' limits, in audio-seconds a second.
 
     One that the limit does not hold back has what it uses, and some room: however much waits there, more of the limit
     would lie idle. Where it holds back, what waits is to begin within a minute.
     """
-    waiting_s = load.waiting_audio_s if load.is_throttled else 0.0
-    return begun_per_s * _ROOM_TO_GROW + waiting_s / _HORIZON_S
+    return begun_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
+
+
+def _begun(loads: Sequence[reports.TenantLoad], at: npt.NDArray[np.intp], n_tenants: int) -> elsewhere.Amounts:
+    found = np.zeros((elsewhere.LANES, n_tenants))
+    lanes = [load.begun_audio_s for load in loads]
+    for lane in range(max(map(len, lanes), default=0)):
+        found[lane, at] = [each[lane] if lane < len(each) else 0.0 for each in lanes]
+    return found
+
+
+def _grant(tenant: str, limit: grants.Limit | None, per_s: float, others: list[float]) -> reports.Grant | None:
+    """Return what an answer says of a tenant; None for nothing."""
+    lanes = tuple(others) if any(others) else ()
+    if limit is not None:
+        burst_audio_s = limit.burst_of(per_s)
+        return reports.Grant(tenant=tenant, per_s=per_s, burst_audio_s=burst_audio_s, elsewhere_audio_s=lanes)
+    return reports.Grant(tenant=tenant, elsewhere_audio_s=lanes) if lanes else None
+
+
+def _fit(rates: grants.Rates, n_tenants: int, missing: float = math.nan) -> grants.Rates:
+    """Return rates with a place for tenants that came since."""
+    return np.concatenate([rates, np.full(n_tenants - len(rates), missing)]) if len(rates) < n_tenants else rates
 
 
 def _next(before: _Consumer | None, report: reports.ConsumerReport, now_s: float) -> _Consumer:
@@ -239,10 +262,11 @@ def _next(before: _Consumer | None, report: reports.ConsumerReport, now_s: float
     if before.instance == report.instance:
         if report.number <= before.number:
             raise RefusedError(f"report {report.number} of {report.consumer} came after its report {before.number}")
-        return _Consumer(report.instance, report.number, now_s, before.retired)
+        return dataclasses.replace(before, number=report.number, heard_at_s=now_s)
     if report.instance in before.retired:
         raise RefusedError(f"another process reports as {report.consumer}; each needs a name of its own")
-    return _Consumer(report.instance, report.number, now_s, (*before.retired, before.instance)[-_RETIRED:])
+    retired = (*before.retired, before.instance)[-_RETIRED:]
+    return _Consumer(report.instance, report.number, now_s, retired, out=before.out)
 
 
 def _name(pool: str, consumer: str) -> str:

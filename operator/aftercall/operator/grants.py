@@ -9,16 +9,25 @@ from the limit for as many consumers as there may be, before anything is shared.
 
 An operator that has just begun knows nothing of what its forerunner sent: for one lease it renews what consumers say
 they hold, cuts it, and raises nothing.
+
+A report tells of all tenants at once, and so does an answer: rates are arrays, with a place for each tenant.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-FLOOR_SHARE = 0.1
-"""Of a limit, for all floors together."""
+import numpy as np
+import numpy.typing as npt
+
+FLOOR_SHARE = 0.01
+"""Of a limit, for all floors together. What is set aside for consumers that are not there lies idle: with a tenth for
+20 consumers, one alone could never use more than 90.5 of a limit of 100, and with a hundredth 99.05. A limit whose
+consumers must do more than crawl while no operator answers wants a longer lease instead."""
+
+Rates = npt.NDArray[np.float64]
+"""Audio-seconds a second, by tenant."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,81 +53,75 @@ class Limit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Grant:
-    """A rate beyond the floor, until a time of the operator's monotonic clock. Numbers only grow."""
+class Answer:
+    """What was sent to one consumer: rates beyond the floors, until a time of the operator's monotonic clock.
+
+    Numbers only grow. Tenants that came after it have no place in it.
+    """
 
     number: int
-    per_s: float
     until_s: float
+    per_s: Rates
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Seat:
-    """One consumer's place at a tenant's limit: what it could use, in audio-seconds a second, when it said so, and
-    what was sent to it and may still be in use, oldest first.
+def acknowledged(out: tuple[Answer, ...], number: int, *, now_s: float) -> tuple[Answer, ...]:
+    """Return what is still out for one that applies the answer of this number: nothing older, and nothing ended."""
+    return tuple(each for each in out if each.number >= number and each.until_s > now_s)
+
+
+def out_per_s(out: tuple[Answer, ...], n_tenants: int, *, now_s: float) -> Rates:
+    """Return the rates that a consumer may be using: of what is out the largest."""
+    most = np.zeros(n_tenants)
+    for each in out:
+        if each.until_s > now_s:
+            known = most[: len(each.per_s)]
+            np.maximum(known, each.per_s, out=known)
+    return most
+
+
+def share(shared_per_s: Rates, wanted_per_s: Rates) -> Rates:
+    """Return what each consumer should have: what it wants, the least first, and the rest in equal parts.
+
+    `wanted_per_s` has a row for each consumer that has reported lately, and NaN where it told nothing of a tenant; what
+    one that has fallen silent has stays out until its lease ends, but it gets nothing new. What nobody wants now is
+    there for whoever has work next, without a report in between.
     """
-
-    wanted_per_s: float
-    heard_at_s: float
-    out: tuple[Grant, ...] = ()
-
-    def out_per_s(self, now_s: float) -> float:
-        """Return the rate that it may be using: the largest of what is out."""
-        return max((each.per_s for each in self.out if each.until_s > now_s), default=0.0)
-
-    def acknowledged(self, number: int, *, now_s: float) -> tuple[Grant, ...]:
-        """Return what is still out for one that applies the grant of this number: nothing older, and nothing ended."""
-        return tuple(each for each in self.out if each.number >= number and each.until_s > now_s)
-
-
-def share(limit: Limit, seats: Mapping[str, Seat], *, now_s: float, stale_s: float) -> dict[str, float]:
-    """Return what each should have beyond its floor: what it wants, the least first, and the rest in equal parts.
-
-    A consumer that has not reported for `stale_s` gets nothing new; what it has stays out until its lease ends.
-    """
-    fresh = {name: each.wanted_per_s for name, each in seats.items() if now_s - each.heard_at_s < stale_s}
-    level, spare = _level(limit.shared_per_s(len(seats)), fresh.values())
-    return {name: min(wanted, level) + spare for name, wanted in fresh.items()}
+    is_told = ~np.isnan(wanted_per_s)
+    n_told = is_told.sum(axis=0)
+    rising = np.sort(np.where(is_told, wanted_per_s, np.inf), axis=0)
+    is_wish = np.isfinite(rising)
+    wishes = np.where(is_wish, rising, 0.0)
+    left = np.maximum(1, n_told - np.arange(len(rising))[:, None])
+    # What each would get if all that want less had what they want: the first that wants more ends the filling.
+    parts = (shared_per_s - (np.cumsum(wishes, axis=0) - wishes)) / left
+    is_cut = is_wish & (rising >= parts)
+    level = np.where(is_cut.any(axis=0), np.take_along_axis(parts, is_cut.argmax(axis=0)[None], axis=0)[0], np.inf)
+    spare = np.where(is_cut.any(axis=0), 0.0, (shared_per_s - wishes.sum(axis=0)) / np.maximum(1, n_told))
+    return np.where(is_told, np.minimum(wanted_per_s, level) + spare, 0.0)
 
 
 def answer(
     consumer: str,
-    limit: Limit,
-    seats: Mapping[str, Seat],
+    shared_per_s: Rates,
+    wanted_per_s: Mapping[str, Rates],
+    out: Mapping[str, tuple[Answer, ...]],
     *,
-    held_per_s: float | None,
+    held_per_s: Rates,
     number: int,
     now_s: float,
     lease_s: float,
-    stale_s: float,
     may_raise: bool = True,
-) -> Grant:
-    """Return the grant for a consumer that has just reported that it holds `held_per_s`.
+) -> Answer:
+    """Return the answer to a consumer that has just reported that it holds `held_per_s`.
 
-    `number` is larger than any before, a forerunner's too. An operator that has just begun may not raise.
+    `wanted_per_s` is of those that have reported lately, itself among them; `number` is larger than any before, a
+    forerunner's too. An operator that has just begun may not raise.
     """
-    fresh, others_per_s = [], 0.0
-    for name, seat in seats.items():
-        if now_s - seat.heard_at_s < stale_s:
-            fresh.append(seat.wanted_per_s)
+    shares = share(shared_per_s, np.stack(list(wanted_per_s.values())))[list(wanted_per_s).index(consumer)]
+    room = shared_per_s.copy()
+    for name, each in out.items():
         if name != consumer:
-            others_per_s += seat.out_per_s(now_s)
-    shared_per_s = limit.shared_per_s(len(seats))
-    level, spare = _level(shared_per_s, fresh)
-    room = shared_per_s - others_per_s
+            room -= out_per_s(each, len(room), now_s=now_s)
     if not may_raise:
-        room = min(room, held_per_s or 0.0)
-    return Grant(number, max(0.0, min(min(seats[consumer].wanted_per_s, level) + spare, room)), now_s + lease_s)
-
-
-def _level(room: float, wanted: Iterable[float]) -> tuple[float, float]:
-    """Return up to which rate wishes are met, and what is left over for each.
-
-    What nobody wants now is there for whoever has work next, without a report in between.
-    """
-    rising = sorted(wanted)
-    for left, each in zip(range(len(rising), 0, -1), rising, strict=True):
-        if each >= room / left:
-            return room / left, 0.0
-        room -= each
-    return math.inf, room / max(1, len(rising))
+        room = np.minimum(room, held_per_s)
+    return Answer(number, now_s + lease_s, np.maximum(0.0, np.minimum(shares, room)))

@@ -47,3 +47,17 @@ def test_a_stranger_cannot_make_series_without_end() -> None:
 
     assert observer.MAX_TENANTS + 1 == len(shown)
     assert f'{metrics.AUDIO_SECONDS.name}{{tenant="other"}} 9500.0' in shown
+
+
+def test_series_of_what_is_gone_are_dropped() -> None:
+    """A pool that was deleted is not told of for ever; another's series stay."""
+    observe = observer.PrometheusObserver()
+    for pool in ("gone", "kept"):
+        observe.set(metrics.OPERATOR_BACKLOG, 1.0, pool=pool)
+        observe.add(metrics.OPERATOR_CHANGES, pool=pool, fleet="speech", direction="up")
+
+    observe.forget(pool="gone")
+
+    told = observe.exposition().decode()
+    assert 'pool="gone"' not in told
+    assert 'aftercall_operator_backlog_audio_seconds{pool="kept"} 1.0' in told

@@ -159,6 +159,19 @@ async def test_a_thousand_tenants_are_told_a_few_at_a_time() -> None:
     assert 32 == most
 
 
+async def test_a_limit_that_is_gone_is_told_of_no_more() -> None:
+    """Nor is it granted from."""
+    at = Tenants()
+    at.tenant("acme", audioSecondsPerMinute=600)
+    await at.compile()
+    assert 10.0 == at.world.measured.value(metrics.OPERATOR_LIMIT, tenant="acme")
+
+    at.tenant("acme")
+    await at.compile()
+    assert at.world.measured.value(metrics.OPERATOR_LIMIT, tenant="acme") is None
+    assert {} == dict(at.compiling.limits)
+
+
 async def test_it_compiles_when_told_to_and_ends() -> None:
     """Not before everything is listed."""
     at = Tenants()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from aftercall.contracts import reports
@@ -62,16 +63,16 @@ def test_a_limit_is_one_for_the_consumers_of_all_pools() -> None:
     """What one pool's has is not given to another pool's, until the cut is acknowledged."""
     found = begun()
     first = hear(found, report("a", 1, load()))
-    assert [90.0] == [each.per_s for each in first.grants]
-    assert [270.0] == [each.burst_audio_s for each in first.grants]
+    assert [99.0] == [each.per_s for each in first.grants]
+    assert [297.0] == [each.burst_audio_s for each in first.grants]
     assert [0.0] == [each.per_s for each in hear(found, report("b", 1, load(), pool="bulk")).grants]
-    cut = hear(found, report("a", 2, load(held=90.0), answered=first.number))
-    assert [45.0] == [each.per_s for each in cut.grants]
+    cut = hear(found, report("a", 2, load(held=99.0), answered=first.number))
+    assert [49.5] == [each.per_s for each in cut.grants]
     assert [0.0] == [each.per_s for each in hear(found, report("b", 2, load(), pool="bulk")).grants]
-    hear(found, report("a", 3, load(held=45.0), answered=cut.number))
+    hear(found, report("a", 3, load(held=49.5), answered=cut.number))
 
-    assert [45.0] == [each.per_s for each in hear(found, report("b", 3, load(), pool="bulk")).grants]
-    assert {"t": 90.0} == found.granted_per_s(now_s=AT_S)
+    assert [49.5] == [each.per_s for each in hear(found, report("b", 3, load(), pool="bulk")).grants]
+    assert {"t": 99.0} == found.granted_per_s(now_s=AT_S)
     assert {"a"} == found.known("calls").heard.keys()
 
 
@@ -85,7 +86,7 @@ def test_one_that_is_gone_or_drains_frees_what_it_had_and_one_that_is_silent_doe
             found.gone("calls", "a")
         if how == "draining":
             assert () == hear(found, report("a", 2, load(), is_draining=True), AT_S + 1).grants
-        assert [0.0 if how == "silent" else 90.0] == [
+        assert [0.0 if how == "silent" else 99.0] == [
             each.per_s for each in hear(found, report("b", 1, load()), at_s).grants
         ]
 
@@ -134,7 +135,7 @@ def test_one_that_has_just_begun_renews_and_raises_nothing_for_a_lease() -> None
     assert [0.0] == [each.per_s for each in hear(new, report("b", 1, load()), AT_S + LEASE_S - 1).grants]
 
     hear(new, report("a", 3, load(held=20.0), answered=first.number, epoch=5), AT_S + 100)
-    assert [70.0] == [each.per_s for each in hear(new, report("b", 2, load()), AT_S + LEASE_S).grants]
+    assert [79.0] == [each.per_s for each in hear(new, report("b", 2, load()), AT_S + LEASE_S).grants]
 
 
 def test_one_that_may_have_lost_the_lease_sends_leases_that_end_in_time_and_then_none() -> None:
@@ -179,6 +180,6 @@ def test_what_is_gone_is_forgotten() -> None:
 )
 def test_what_a_consumer_could_use(is_throttled: bool, waiting: float, per_s: float, wanted: float) -> None:
     """Grants lie idle with one that has much work and no room for it."""
-    told = reports.TenantLoad(tenant="t", waiting_audio_s=waiting, is_throttled=is_throttled)
+    found = exchange.wanted_per_s(np.array([per_s]), np.array([waiting]), np.array([is_throttled]))
 
-    assert wanted == exchange.wanted_per_s(told, per_s)
+    assert [wanted] == found.tolist()

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 
+import numpy as np
 import pytest
 
 from aftercall.operator import grants
 
 LIMIT = grants.Limit(100.0, 5, 300.0)
-
-
-def seats(**wanted: float) -> dict[str, grants.Seat]:
-    """Return seats of consumers that reported just now."""
-    return {name: grants.Seat(each, 100.0) for name, each in wanted.items()}
+SHARED = np.array([LIMIT.shared_per_s()])
+NO_TELLING = math.nan
 
 
 @pytest.mark.parametrize(
     ("wanted", "shares"),
     [
-        ({"a": 1000, "b": 1000}, {"a": 45, "b": 45}),  # ten are set aside for floors
-        ({"a": 10, "b": 1000}, {"a": 10, "b": 80}),  # the least first, what it leaves goes to the other
-        ({"a": 0, "b": 0}, {"a": 45, "b": 45}),  # nobody wants any: it is there for who comes next
-        ({"a": 10, "b": 20}, {"a": 40, "b": 50}),
+        ((1000, 1000), (49.5, 49.5)),  # one is set aside for floors
+        ((10, 1000), (10, 89)),  # the least first, what it leaves goes to the other
+        ((1000, 10), (89, 10)),
+        ((0, 0), (49.5, 49.5)),  # nobody wants any: it is there for who comes next
+        ((10, 20), (44.5, 54.5)),
+        ((10, NO_TELLING), (99, 0)),
+        ((1000, NO_TELLING, 1000), (49.5, 0, 49.5)),
+        ((5, 33, 1000, 1000), (5, 94 / 3, 94 / 3, 94 / 3)),
+        ((NO_TELLING,), (0,)),
     ],
 )
-def test_shares(wanted: dict[str, float], shares: dict[str, float]) -> None:
-    """They use the whole limit, beyond the floors; and whoever reports is answered with its share."""
-    assert shares == pytest.approx(grants.share(LIMIT, seats(**wanted), now_s=100, stale_s=30))
-    assert shares == pytest.approx({name: answer(name, seats(**wanted)).per_s for name in wanted})
+def test_shares(wanted: tuple[float, ...], shares: tuple[float, ...]) -> None:
+    """They use the whole limit, beyond the floors."""
+    found = grants.share(SHARED, np.array(wanted, dtype=float)[:, None])
+
+    assert shares == pytest.approx(tuple(found[:, 0]))
+
+
+def test_tenants_are_shared_out_side_by_side() -> None:
+    """Each as if it were alone; one without a limit has nothing to share."""
+    wanted = np.array([[1000.0, 1.0, 7.0], [1000.0, 1000.0, 7.0]])
+
+    found = grants.share(np.array([99.0, 9.0, 0.0]), wanted)
+
+    assert [[49.5, 1.0, 0.0], [49.5, 8.0, 0.0]] == found.tolist()
 
 
 def test_more_consumers_than_there_should_be_have_floors_too() -> None:
-    """Ten floors of two each, where five were foreseen."""
-    many = seats(**{f"c{at}": 1000 for at in range(10)})
-
-    assert 80.0 == pytest.approx(sum(grants.share(LIMIT, many, now_s=100, stale_s=30).values()))
+    """Ten floors, where five were foreseen."""
+    assert (99.0, 99.0, 98.0) == (LIMIT.shared_per_s(1), LIMIT.shared_per_s(5), LIMIT.shared_per_s(10))
 
 
 def test_the_burst_is_divided_like_the_rate() -> None:
@@ -45,52 +56,52 @@ def test_the_burst_is_divided_like_the_rate() -> None:
     assert 300.0 == pytest.approx(floors + LIMIT.burst_of(LIMIT.shared_per_s()))
 
 
-def test_who_has_fallen_silent_gets_nothing_new() -> None:
-    """The others share."""
-    known = seats(a=1000) | {"b": grants.Seat(1000, 50.0)}
-
-    assert {"a": 90.0} == grants.share(LIMIT, known, now_s=100, stale_s=30)
-
-
 def answer(
-    consumer: str, known: dict[str, grants.Seat], *, held_per_s: float | None = None, may_raise: bool = True
-) -> grants.Grant:
-    """Answer a report at 100 s."""
+    *,
+    wanted: tuple[float, ...] = (1000.0, 1000.0),
+    out: tuple[grants.Answer, ...] = (),
+    held_per_s: float = 0.0,
+    may_raise: bool = True,
+) -> grants.Answer:
+    """Answer b's report at 100 s; `out` is a's."""
     return grants.answer(
-        consumer,
-        LIMIT,
-        known,
-        held_per_s=held_per_s,
+        "b",
+        SHARED,
+        {name: np.array([each]) for name, each in zip("ab", wanted, strict=True)},
+        {"a": out, "b": (sent(3, 70.0, 900.0),)},
+        held_per_s=np.array([held_per_s]),
         number=7,
         now_s=100.0,
         lease_s=900.0,
-        stale_s=30.0,
         may_raise=may_raise,
     )
 
 
+def sent(number: int, per_s: float, until_s: float) -> grants.Answer:
+    """Return an answer that was sent."""
+    return grants.Answer(number, until_s, np.array([per_s]))
+
+
 def test_what_is_out_for_one_is_not_given_to_another() -> None:
     """Until its cut is acknowledged."""
-    known = seats(a=1000, b=1000)
-    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 90.0, 500.0), grants.Grant(2, 45.0, 900.0)))
+    out = sent(1, 99.0, 500.0), sent(2, 49.5, 900.0)
 
-    assert 0.0 == answer("b", known).per_s
-    known["a"] = dataclasses.replace(known["a"], out=known["a"].acknowledged(2, now_s=100.0))
-    assert grants.Grant(7, 45.0, 1000.0) == answer("b", known)
+    assert 0.0 == answer(out=out).per_s[0]
+    found = answer(out=grants.acknowledged(out, 2, now_s=100.0))
+    assert (7, 1000.0, [49.5]) == (found.number, found.until_s, found.per_s.tolist())
 
 
 def test_a_lease_that_has_run_out_is_out_no_longer() -> None:
     """By this clock, which is the later one."""
-    known = seats(a=1000, b=1000)
-    known["a"] = dataclasses.replace(known["a"], out=(grants.Grant(1, 90.0, 100.0),))
+    assert 49.5 == answer(out=(sent(1, 99.0, 100.0),)).per_s[0]
+    assert () == grants.acknowledged((sent(1, 99.0, 100.0),), 1, now_s=100.0)
 
-    assert 45.0 == answer("b", known).per_s
+
+def test_tenants_that_came_after_an_answer_have_no_place_in_it() -> None:
+    """Nothing of theirs is out."""
+    assert [99.0, 0.0] == grants.out_per_s((sent(1, 99.0, 500.0), sent(2, 5.0, 500.0)), 2, now_s=100.0).tolist()
 
 
 def test_one_that_may_not_raise_renews_and_cuts() -> None:
     """At most what is held, and never more than there is."""
-    known = seats(a=1000, b=1000)
-
-    assert [0.0, 20.0, 45.0] == [
-        answer("a", known, held_per_s=held, may_raise=False).per_s for held in (None, 20.0, 80.0)
-    ]
+    assert [0.0, 20.0, 49.5] == [answer(held_per_s=held, may_raise=False).per_s[0] for held in (0.0, 20.0, 80.0)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aftercall.contracts import tenants
-from aftercall.operator import conditions, tenancy
+from aftercall.operator import conditions, grants, tenancy
 
 SID = "AC" + "0" * 32
 
@@ -46,7 +46,7 @@ def test_a_tenant_becomes_a_policy() -> None:
             "vocabulary": ["Frau Müller"],
             "egress_hosts": ["stt.example.com"],
             "audio_seconds_per_minute": 600,
-            "floor_audio_seconds_per_minute": 6,
+            "floor_audio_seconds_per_minute": 600 * grants.FLOOR_SHARE / 10,
             "burst_audio_seconds": 120,
             "concurrency": 3,
             "weight": 4,
@@ -165,4 +165,5 @@ def test_floors_are_a_part_of_the_limit_whatever_there_is_of_consumers() -> None
     """None yet counts as one."""
     files, _ = tenancy.compile_tenants({"acme": {"audioSecondsPerMinute": 1}}, max_consumers=0, shards=1)
 
-    assert 0.1 == tenants.parse_file(files[0].encode(), what="file")["acme"].floor_audio_seconds_per_minute
+    floor = tenants.parse_file(files[0].encode(), what="file")["acme"].floor_audio_seconds_per_minute
+    assert grants.FLOOR_SHARE == floor

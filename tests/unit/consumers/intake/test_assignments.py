@@ -133,3 +133,15 @@ def test_the_age_is_that_of_the_lowest_unfinished_offset() -> None:
     rig.assigned.finish(records[2].place)
     rig.assigned.due()
     assert pytest.approx(0.0) == rig.assigned.oldest_unfinished_age_s()
+
+
+def test_the_position_is_the_next_offset_that_will_be_read() -> None:
+    """Whatever of it is finished; of a partition that is another's now there is none."""
+    rig = Rig()
+    rig.assigned.restore(OTHER, offsets.Commit(70, ""))
+    records = rig.take(5, 6, 9)
+    rig.assigned.finish(records[1].place)
+    assert {AT: 10, OTHER: 70} == rig.assigned.positions()
+    rig.assigned.drop([OTHER])
+
+    assert {AT: 10} == rig.assigned.positions()

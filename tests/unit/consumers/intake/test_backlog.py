@@ -10,7 +10,7 @@ import doubles
 import pytest
 
 from aftercall.consumers import observer
-from aftercall.consumers.intake import backlog, delivery, entrance, parking, places, turns
+from aftercall.consumers.intake import admission, backlog, delivery, entrance, parking, places, turns
 from aftercall.contracts import errors, events, outcomes
 
 
@@ -23,6 +23,7 @@ class Rig:
         self.finished: list[int] = []
         self.known = {"big", "small", "acme"}
         self.failures = 0
+        self.terms = terms or turns.Terms()
         self._offsets = iter(range(10**6))
         bindings = {
             "live": entrance.Binding(None, ()),
@@ -44,7 +45,7 @@ class Rig:
             self.door,
             max_open=max_open,
             max_ahead=max_ahead,
-            terms_of=lambda _: terms or turns.Terms(),
+            terms_of=lambda _: self.terms,
             finished=lambda place: self.finished.append(place.offset),
             leaving=lambda place: None,
         )
@@ -224,3 +225,68 @@ def _outcome() -> outcomes.Outcome:
         transcription_id="t",
         decided_at=doubles.NOW,
     )
+
+
+def sums(rig: Rig, tenant: str) -> tuple[int, float, float, float]:
+    """Return how much of a tenant waits and runs, and was served."""
+    one = rig.backlog.loads(now_s=0.0)[tenant]
+    return one.n_waiting, one.waiting_s, one.running_s, one.served_s
+
+
+async def test_what_was_read_is_told_of_from_then_on_and_not_once_another_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While its object is looked up, while it waits and runs, and while it waits for a retry."""
+    rig = Rig()
+    looked_up, resolve = asyncio.Event(), rig.door.resolve
+
+    async def slowly(event: events.RecordingReady, **more: typing.Any) -> events.RecordingReady:
+        await looked_up.wait()
+        return await resolve(event, **more)
+
+    monkeypatch.setattr(rig.door, "resolve", slowly)
+    await rig.arrive(rig.record("acme"), rig.record("acme"), rig.record("big"))
+    assert ((2, 240.0, 0.0, 0.0), 0) == (sums(rig, "acme"), rig.backlog.n_waiting)
+    looked_up.set()
+    await rig.arrive()
+    taken = await rig.take()
+    assert (1, 120.0, 120.0, 0.0) == sums(rig, "acme")
+    await rig.backlog.hand_back(taken, delay_s=3600.0)
+    assert (2, 240.0, 0.0, 0.0) == sums(rig, "acme")
+    while (taken := await rig.take()).event.tenant != "acme":
+        pass
+    rig.backlog.note_audio(taken.ticket, 90.0)
+    rig.backlog.withdraw({("live", 0)})
+    assert (0, 0.0, 120.0, 0.0) == sums(rig, "acme")
+    await rig.backlog.finish(taken, _outcome())
+
+    assert (0, 0.0, 0.0, 90.0) == sums(rig, "acme")
+
+
+async def test_a_limit_is_one_for_all_lanes_and_a_raised_one_is_used_at_once() -> None:
+    """From when it is raised, and not for the time before."""
+    rig = Rig(terms=turns.Terms(limit=admission.Limit(0.001, 120.0)))
+    await rig.arrive(rig.record("acme"), rig.record("acme", topic="bulk"))
+    assert await rig.backlog.take() is None
+    assert rig.backlog.is_throttled("acme")
+    assert not rig.backlog.is_throttled("big")
+    rig.terms = turns.Terms(limit=admission.Limit(1e9, 120.0))
+    rig.backlog.renew_terms()
+    await rig.backlog.wait_for_work(5.0)
+    await asyncio.sleep(0.001)
+
+    assert (await rig.backlog.take()) is not None
+
+
+async def test_work_that_finds_no_place_is_told_of_as_crowding() -> None:
+    """Not what waits for its limit."""
+    rig = Rig(max_open=2)
+    await rig.arrive(rig.record("acme"), rig.record("acme"))
+    assert not rig.backlog.is_crowded
+    taken = await rig.take()
+    assert await rig.backlog.take() is None
+    assert rig.backlog.is_crowded
+    await rig.backlog.finish(taken, _outcome())
+    assert (await rig.take()).event.tenant == "acme"
+
+    assert not rig.backlog.is_crowded
