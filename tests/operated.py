@@ -14,7 +14,7 @@ import cluster
 import httpx2
 import kafka
 from peers import control_plane as plane
-from peers import kubeclient, process, proxy
+from peers import kubeclient, process
 
 from aftercall.contracts import crds, reports
 
@@ -81,13 +81,13 @@ def pool(name: str, *, topic: str = "", group: str = "", **more: Any) -> kubecli
     }
 
 
-def _rights(namespace: str, deployments: Iterable[str], config_maps: Iterable[str]) -> str:
-    """Return the operator's rights, as docs/operator.md lists them."""
+def rights(namespace: str, deployments: Iterable[str], config_maps: Iterable[str], *, account: str) -> str:
+    """Return the operator's account and its rights, as docs/operator.md lists them, and the consumers' account."""
     named = json.dumps(list(deployments))
     return f"""
 apiVersion: v1
 kind: ServiceAccount
-metadata: {{name: operator}}
+metadata: {{name: {account}}}
 ---
 apiVersion: v1
 kind: ServiceAccount
@@ -95,7 +95,7 @@ metadata: {{name: consumers}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {{name: operator}}
+metadata: {{name: {account}}}
 rules:
 - {{apiGroups: [apps], resources: [deployments], resourceNames: {named}, verbs: [get]}}
 - {{apiGroups: [apps], resources: [deployments/scale], resourceNames: {named}, verbs: [update]}}
@@ -110,20 +110,20 @@ rules:
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {{name: operator}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: operator}}
-subjects: [{{kind: ServiceAccount, name: operator, namespace: {namespace}}}]
+metadata: {{name: {account}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account}}}
+subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
-metadata: {{name: {namespace}-reviews}}
+metadata: {{name: {namespace}-{account}}}
 rules: [{{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
-metadata: {{name: {namespace}-reviews}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {namespace}-reviews}}
-subjects: [{{kind: ServiceAccount, name: operator, namespace: {namespace}}}]
+metadata: {{name: {namespace}-{account}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {namespace}-{account}}}
+subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]
 """
 
 
@@ -136,14 +136,18 @@ class Namespace:
     kafka: str
     folder: pathlib.Path
     pools: tuple[str, ...]
-    through: proxy.Proxy | None = None
+    through: plane.Between | None = None
+    account: str = "operator"
     config_maps: tuple[str, ...] = ("tenants-0",)
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    may_be_refused: bool = False
+    """Whether the API server is started anew: one that has not read its roles yet forbids everything to everybody."""
 
     def __post_init__(self) -> None:
         deployments = [f"{pool}-{part}" for pool in self.pools for part in ("speech", "consumers")]
         client = self.client
-        client.apply(_rights(self.name, deployments, self.config_maps), namespace=self.name)
+        made = rights(self.name, deployments, self.config_maps, account=self.account)
+        client.apply(made, namespace=self.name)
         for name in deployments:
             client.apply(deployment(name, 0), namespace=self.name)
         for name in self.config_maps:
@@ -158,7 +162,7 @@ class Namespace:
 
     def start(self, *, wait: bool = True) -> cluster.Consumer:
         """Start the operator."""
-        config = self.control_plane.kubeconfig_for(self.name, "operator", through=self.through)
+        config = self.control_plane.kubeconfig_for(self.name, self.account, through=self.through)
         env = {
             "KUBECONFIG": str(config),
             "AFTERCALL_KAFKA__BOOTSTRAP_SERVERS": json.dumps([self.kafka]),
@@ -174,11 +178,24 @@ class Namespace:
             **self.settings,
         }
         self.operator = cluster.Consumer(
-            env, self.folder / f"{self.name}.log", command=("-m", "aftercall.cli", "operator")
+            env, self.folder / f"{self.name}-{self.account}.log", command=("-m", "aftercall.cli", "operator")
         )
         if wait:
             cluster.wait_until(lambda: 200 == self.probe("readyz")[0], timeout_s=60, what="the operator is ready")
         return self.operator
+
+    def settle(self, pool: str) -> None:
+        """Wait until a pool was looked at a few times: what comes from then on was not there before."""
+
+        def is_known() -> bool:
+            found = [
+                float(line.rpartition(" ")[2])
+                for line in self.probe("metrics")[1].splitlines()
+                if line.startswith("aftercall_operator_decisions_total{") and f'fleet="speech",pool="{pool}"' in line
+            ]
+            return sum(found) >= 4
+
+        cluster.wait_until(is_known, timeout_s=60, what=f"{pool} was looked at")
 
     def probe(self, path: str) -> tuple[int, str]:
         """Return how the operator answers on its telemetry port; 0: not at all."""
@@ -260,6 +277,31 @@ class Namespace:
             and event.verb in ("update", "patch")
             and event.code < 300
         }
+
+    @property
+    def user(self) -> str:
+        """The operator, as the API server knows it."""
+        return f"system:serviceaccount:{self.name}:{self.account}"
+
+    def scaled(self, name: str = "") -> list[tuple[str, str, int]]:
+        """Return who set which Deployment to what, in their order, as the audit log has it; or of one Deployment."""
+        return [
+            (event.user, event.name, int(event.response["spec"].get("replicas", 0)))
+            for event in self.control_plane.audit()
+            if (event.resource, event.namespace) == ("deployments/scale", self.name)
+            and name in ("", event.name)
+            and event.verb in ("update", "patch")
+            and event.code < 300
+            and isinstance(event.response, dict)
+        ]
+
+    def refused(self) -> list[tuple[str, str, str]]:
+        """Return what the operator was forbidden: verb, resource and name."""
+        return [
+            (event.verb, event.resource, event.name)
+            for event in self.control_plane.audit()
+            if event.user == self.user and event.code == 403
+        ]
 
     def stop(self) -> None:
         """End the operator."""

@@ -7,7 +7,10 @@ import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from peers import apiserver, controllers, etcd, kubeclient, kubeconfig, kwok, proxy
+from peers import apiserver, controllers, etcd, gateway, kubeclient, kubeconfig, kwok, proxy
+
+Between = proxy.Proxy | gateway.Gateway
+"""What may stand between a client and the API server."""
 
 
 class ControlPlane:
@@ -119,9 +122,7 @@ class ControlPlane:
         token = self.token(namespace, service_account)
         return kubeclient.Client(self.api.url, self.api.trust(), token=token)
 
-    def kubeconfig_for(
-        self, namespace: str, service_account: str, *, through: proxy.Proxy | None = None
-    ) -> pathlib.Path:
+    def kubeconfig_for(self, namespace: str, service_account: str, *, through: Between | None = None) -> pathlib.Path:
         """Write the kubeconfig of a service account, which may lead through a proxy."""
         return kubeconfig.write(
             self._folder / f"{namespace}-{service_account}.kubeconfig",
@@ -131,7 +132,7 @@ class ControlPlane:
             namespace=namespace,
         )
 
-    def proxied_kubeconfig(self, through: proxy.Proxy) -> pathlib.Path:
+    def proxied_kubeconfig(self, through: Between) -> pathlib.Path:
         """Write an administrator's kubeconfig that leads through a proxy, which was started to `api.port`."""
         return kubeconfig.write(
             self._folder / f"proxied-{through.port}.kubeconfig",
@@ -140,5 +141,5 @@ class ControlPlane:
             certificate=self.api.admin,
         )
 
-    def _url(self, through: proxy.Proxy | None) -> str:
+    def _url(self, through: Between | None) -> str:
         return self.api.url if through is None else f"https://127.0.0.1:{through.port}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import operated
 import pytest
-from peers import broker, process
+from peers import broker, gateway, process
 from peers import control_plane as plane
 
 
@@ -56,3 +56,14 @@ def namespace_of(
     for each in made:
         each.stop()
         control_plane.client.delete("Namespace", each.name)
+    forbidden = [refused for each in made if not each.may_be_refused for refused in each.refused()]
+    assert [] == forbidden, "the operator was forbidden something"
+
+
+@pytest.fixture
+def before_api(control_plane: plane.ControlPlane) -> Iterator[gateway.Gateway]:
+    """What stands between an operator and the API server, and passes everything on until it is told otherwise."""
+    between = gateway.Gateway(control_plane.api)
+    between.start()
+    yield between
+    between.stop()
