@@ -32,20 +32,29 @@ lint: $(STAMP) ## Check style and generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m aftercall.contracts.schemas --check
 	@$(BIN)/python -m aftercall.contracts.reference --check
+	@$(BIN)/python -m aftercall.contracts.crds --check
+	@$(BIN)/python -m observability --check
+	@$(BIN)/python scripts/chart_schema.py --check
+	@$(BIN)/python scripts/chart_readme.py --check
 
 types: $(STAMP) ## Check types
-	@$(BIN)/mypy $(PARTS:%=-p aftercall.%)
+	@$(BIN)/mypy $(PARTS:%=-p aftercall.%) -p observability
 
-schemas: $(STAMP) ## Generate schemas, AsyncAPI and references anew
+schemas: $(STAMP) ## Generate schemas, AsyncAPI, references, custom resource definitions, dashboards, rules and the chart's README anew
 	@$(BIN)/python -m aftercall.contracts.schemas
 	@$(BIN)/python -m aftercall.contracts.reference
+	@$(BIN)/python -m aftercall.contracts.crds
+	@$(BIN)/python -m observability
+	@$(BIN)/python scripts/chart_schema.py
+	@$(BIN)/python scripts/chart_readme.py
 
 bench: $(STAMP) ## Run the benchmarks and print their figures (about two hours on two cores)
-	@for name in gpu engine batches servers service memory scheduler scaling pipeline; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in gpu engine batches servers service memory scheduler reports decisions scaling pipeline; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 soak: $(STAMP) ## Run the long forms of the tests that kill, break and overload (about 50 minutes on two cores)
 	@HISTORY_EVENTS=10000 HISTORY_KILLS=200 BROKER_KILLS=60 WEBHOOK_KILLS=50 RELAY_OUTAGE_S=600 RELAY_KILLS=50 HOSTILE_MUTANTS=10000 \
-		$(BIN)/python -m pytest -s -o timeout=7200 tests/integration/kafka tests/integration/recording/test_hostile.py
+		APISERVER_KILLS=20 BLACKHOLES=20 OPERATOR_KILLS=20 \
+		$(BIN)/python -m pytest -s -o timeout=7200 tests/integration/kafka tests/integration/recording/test_hostile.py tests/integration/operator
 
 peers: $(STAMP) ## Fetch and build the servers that tests talk to (scripts/debian-packages.sh installs what that needs)
 	@$(BIN)/python tests/peers/__main__.py

@@ -36,7 +36,7 @@ def build(consumer: str, number: int, n_tenants: int, last: reports.Grants | Non
             waiting_audio_s=rng.uniform(0, 5000),
             running_audio_s=rng.uniform(0, 500),
             served_audio_s=number * 100.0,
-            begun_audio_s=(number * 100.0, number * 10.0),
+            begun_audio_s=number * 100.0,
             is_throttled=rng.random() < 0.5,
             held_per_s=held.get(f"tenant-{at:04}"),
         )

@@ -77,7 +77,7 @@ class Shop:
             return 0.0
         return admission.settle(account.bucket, account.limit, now_s=self.clock()).level_s
 
-    def loads(self, *, now_s: float) -> Mapping[str, tally.Sums]:
+    def loads(self, *, now_s: float) -> Mapping[tally.Line, tally.Sums]:
         """Return what is here."""
         return self.tally.read(now_s=now_s)
 

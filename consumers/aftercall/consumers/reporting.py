@@ -38,8 +38,8 @@ _RESULTS = {401: "unauthenticated", 403: "forbidden", 409: "refused", 422: "inva
 class Backlog(typing.Protocol):
     """What a consumer has, and where grants are used."""
 
-    def loads(self, *, now_s: float) -> Mapping[str, tally.Sums]:
-        """Return how much of each tenant's work is here, and was."""
+    def loads(self, *, now_s: float) -> Mapping[tally.Line, tally.Sums]:
+        """Return how much of each tenant's work on each lane is here, and was."""
         ...
 
     def is_throttled(self, tenant: str) -> bool:
@@ -80,6 +80,7 @@ class Reporter:
         works: Callable[[], tuple[reports.Work, reports.Work]],
         observe: observer.Observer,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         luck: Callable[[], float] = random.random,
     ) -> None:
         assert configured.pool is not None
@@ -94,6 +95,7 @@ class Reporter:
         self._works = works
         self._observe = observe
         self._clock = clock
+        self._wall_clock = wall_clock
         self._luck = luck
         self._held = granted.Granted()
         self._number = 0
@@ -176,7 +178,7 @@ class Reporter:
             epoch=self._held.epoch,
             answered=self._held.answered,
             is_draining=self._held.is_drained,
-            tenants=tuple(self._load(tenant, sums, now_s) for tenant, sums in loads.items()),
+            tenants=tuple(self._load(line, sums, now_s) for line, sums in loads.items()),
             positions=tuple(
                 reports.Position(topic=topic, partition=at, position=position)
                 for (topic, at), position in positions.items()
@@ -185,14 +187,17 @@ class Reporter:
             heard=heard,
         )
 
-    def _load(self, tenant: str, sums: tally.Sums, now_s: float) -> reports.TenantLoad:
+    def _load(self, line: tally.Line, sums: tally.Sums, now_s: float) -> reports.TenantLoad:
+        (tenant, rank), oldest_s = line, sums.oldest_announced_s
         return reports.TenantLoad(
             tenant=tenant,
-            waiting=sums.n_waiting,
+            lane=reports.LANES[rank],
+            waiting=len(sums.waiting),
             waiting_audio_s=sums.waiting_s,
+            oldest_waiting_s=None if oldest_s is None else max(0.0, self._wall_clock() - oldest_s),
             running_audio_s=sums.running_s,
             served_audio_s=sums.served_s,
-            begun_audio_s=tuple(sums.begun_s),
+            begun_audio_s=sums.begun_s,
             is_throttled=self._backlog.is_throttled(tenant),
             held_per_s=self._held.held(tenant, now_s=now_s),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import typing
 from typing import Annotated, Literal
 
 import pydantic
@@ -75,6 +76,8 @@ Lanes = Annotated[tuple[Audio, ...], pydantic.Field(max_length=8)]
 
 Lane = Literal["live", "bulk"]
 """What a recording came on; what was put aside keeps the lane of the topic that it came on first."""
+LANES: tuple[Lane, ...] = typing.get_args(Lane)
+"""The liveliest first."""
 
 
 class TenantLoad(pydantic.BaseModel):
@@ -92,12 +95,12 @@ class TenantLoad(pydantic.BaseModel):
     running_audio_s: Audio = 0.0
     served_audio_s: Audio = 0.0
     """Of work that ended since the process began, whatever its outcome."""
-    begun_audio_s: Lanes = ()
+    begun_audio_s: Audio = 0.0
     """Of work that began since the process did, less what was handed back."""
     is_throttled: bool = False
-    """Whether work of it waits for its limit and nothing else."""
+    """Whether work of the tenant waits for its limit and nothing else, on whatever lane."""
     held_per_s: Audio | None = None
-    """The grant that is applied, beyond the floor; None: none, or its lease has run out."""
+    """The tenant's grant that is applied, beyond the floor; None: none, or its lease has run out."""
 
 
 class Position(pydantic.BaseModel):

@@ -12,7 +12,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-LANES = 8
+from aftercall.contracts import reports
+
+LANES = len(reports.LANES)
 _TIME_CONSTANT_S = 30.0
 """Of the rate at which a consumer begins work."""
 

@@ -146,13 +146,15 @@ class Exchange:
         now_s: float,
     ) -> list[reports.Grant]:
         loads = report.tenants
-        at = np.array([self._places.setdefault(load.tenant, len(self._places)) for load in loads], dtype=np.intp)
+        tenants = list(dict.fromkeys(load.tenant for load in loads))  # each is told of once a lane
+        at = np.array([self._places.setdefault(tenant, len(self._places)) for tenant in tenants], dtype=np.intp)
+        rows = np.array([self._places[load.tenant] for load in loads], dtype=np.intp)
         n_tenants = len(self._places)
         is_told = np.zeros(n_tenants, bool)
         is_told[at] = True
         begun_per_s = self._services.count(
             name,
-            _begun(loads, at, n_tenants),
+            _begun(loads, rows, n_tenants),
             is_told,
             passed_s=now_s - before.heard_at_s if before is not None else None,
             is_same=before is not None and before.instance == one.instance,
@@ -161,14 +163,13 @@ class Exchange:
         others = self._services.elsewhere(name, is_applied=is_applied)[:, at]
         n_lanes = 1 + int(np.flatnonzero(others.any(axis=1)).max(initial=-1))
         one.out = grants.acknowledged(one.out, report.answered, now_s=now_s)
+        waiting_audio_s, held_per_s = np.zeros(n_tenants), np.zeros(n_tenants)
+        is_throttled = np.zeros(n_tenants, bool)
+        np.add.at(waiting_audio_s, rows, [load.waiting_audio_s for load in loads])
+        np.maximum.at(held_per_s, rows, [load.held_per_s or 0.0 for load in loads])
+        is_throttled[rows[[load.is_throttled for load in loads]]] = True
         one.wanted_per_s = np.full(n_tenants, np.nan)
-        one.wanted_per_s[at] = wanted_per_s(
-            begun_per_s[at],
-            np.array([load.waiting_audio_s for load in loads]),
-            np.array([load.is_throttled for load in loads], dtype=bool),
-        )
-        held_per_s = np.zeros(n_tenants)
-        held_per_s[at] = [load.held_per_s or 0.0 for load in loads]
+        one.wanted_per_s[at] = wanted_per_s(begun_per_s[at], waiting_audio_s[at], is_throttled[at])
         known = {each: other for each, other in self._consumers.items() if now_s - other.heard_at_s < self._stale_s}
         made = grants.answer(
             name,
@@ -183,8 +184,8 @@ class Exchange:
         )
         one.out = (*one.out, made)
         found = (
-            _grant(load.tenant, limits.get(load.tenant), per_s, lanes)
-            for load, per_s, lanes in zip(loads, made.per_s[at].tolist(), others[:n_lanes].T.tolist(), strict=True)
+            _grant(tenant, limits.get(tenant), per_s, lanes)
+            for tenant, per_s, lanes in zip(tenants, made.per_s[at].tolist(), others[:n_lanes].T.tolist(), strict=True)
         )
         return [each for each in found if each is not None]
 
@@ -234,11 +235,10 @@ def wanted_per_s(
     return begun_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
 
 
-def _begun(loads: Sequence[reports.TenantLoad], at: npt.NDArray[np.intp], n_tenants: int) -> elsewhere.Amounts:
+def _begun(loads: Sequence[reports.TenantLoad], rows: npt.NDArray[np.intp], n_tenants: int) -> elsewhere.Amounts:
     found = np.zeros((elsewhere.LANES, n_tenants))
-    lanes = [load.begun_audio_s for load in loads]
-    for lane in range(max(map(len, lanes), default=0)):
-        found[lane, at] = [each[lane] if lane < len(each) else 0.0 for each in lanes]
+    lanes = np.array([reports.LANES.index(load.lane) for load in loads], dtype=np.intp)
+    np.add.at(found, (lanes, rows), [load.begun_audio_s for load in loads])
     return found
 
 

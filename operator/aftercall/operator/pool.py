@@ -79,7 +79,8 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
         told={name: each.report for name, each in seen.known.heard.items()},
         looked_at_s=now_s,
     )
-    return Decisions(None if speech is None else speech[0], consumers[0], wanted, beyond), after
+    decided = None if speech is None else speech[0]
+    return Decisions(decided, consumers[0], wanted, unread.total(beyond.values())), after
 
 
 _Decided = tuple[scaling.Decision, scaling.State, capacity.Estimate | None]

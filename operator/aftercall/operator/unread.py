@@ -65,3 +65,9 @@ def count(partitions: Iterable[Partition]) -> Unread:
     """Return what is unread of all partitions of a pool's topics."""
     found = [of_partition(each) for each in partitions]
     return Unread(sum(each for each in found if each is not None), is_whole=None not in found)
+
+
+def total(parts: Iterable[Unread]) -> Unread:
+    """Return parts together."""
+    found = list(parts)
+    return Unread(sum(each.messages for each in found), is_whole=all(each.is_whole for each in found))

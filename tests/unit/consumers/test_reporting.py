@@ -42,6 +42,7 @@ class Rig:
             works=lambda: (reports.Work(done_audio_s=5.0, busy_s=2.0), reports.Work(done_audio_s=4.0, full_s=1.0)),
             observe=self.observe,
             clock=lambda: self.now_s,
+            wall_clock=lambda: 500.0,
             luck=lambda: 0.5,
         )
 
@@ -53,7 +54,7 @@ class Rig:
         """Say whether a report was counted as this."""
         return f'aftercall_consumer_reports_total{{result="{result}"}} 1.0' in self.observe.exposition().decode()
 
-    def loads(self, *, now_s: float) -> Mapping[str, tally.Sums]:
+    def loads(self, *, now_s: float) -> Mapping[tally.Line, tally.Sums]:
         """Return what is here."""
         return self.tally.read(now_s=now_s)
 
@@ -89,7 +90,7 @@ def answering(*answers: reports.Grants) -> Answer:
 async def test_a_report_says_what_is_here_and_its_answer_is_held(tmp_path: pathlib.Path) -> None:
     """With a token that is read each time; the next one says what is held, and since which answer."""
     rig = Rig(tmp_path, answering(grants()))
-    waits, runs = tally.Entry("t", 0, 60.0), tally.Entry("t", 1, 30.0)
+    waits, runs = tally.Entry("t", 0, 60.0, 480.0), tally.Entry("t", 1, 30.0)
     for each in (waits, runs):
         rig.tally.wait(each)
     rig.tally.begin(runs)
@@ -98,27 +99,21 @@ async def test_a_report_says_what_is_here_and_its_answer_is_held(tmp_path: pathl
     rig.now_s += 5.0
     assert await rig.reporter.report() is None
 
-    load = reports.TenantLoad(
-        tenant="t",
-        waiting=1,
-        waiting_audio_s=60.0,
-        running_audio_s=30.0,
-        begun_audio_s=(0.0, 30.0),
-        is_throttled=True,
-    )
+    load = reports.TenantLoad(tenant="t", waiting=1, waiting_audio_s=60.0, oldest_waiting_s=20.0, is_throttled=True)
+    bulk = reports.TenantLoad(tenant="t", lane="bulk", running_audio_s=30.0, begun_audio_s=30.0, is_throttled=True)
     first = reports.ConsumerReport(
         consumer="pod-a",
         instance="i1",
         pool="calls",
         number=1,
-        tenants=(load,),
+        tenants=(load, bulk),
         positions=(reports.Position(topic="recordings", partition=3, position=42),),
         prepared=reports.Work(done_audio_s=5.0, busy_s=2.0),
         heard=reports.Work(done_audio_s=4.0, full_s=1.0),
     )
     assert first == rig.told(0)
-    held = load.model_copy(update={"held_per_s": 2.0})
-    assert first.model_copy(update={"number": 2, "epoch": 3, "answered": 7, "tenants": (held,)}) == rig.told(1)
+    held = tuple(each.model_copy(update={"held_per_s": 2.0}) for each in (load, bulk))
+    assert first.model_copy(update={"number": 2, "epoch": 3, "answered": 7, "tenants": held}) == rig.told(1)
     assert ["Bearer first", "Bearer second"] == [each.headers["authorization"] for each in rig.requests]
     assert [{"t": (60.0,)}] == rig.elsewhere
     assert 895.0 == rig.reporter.lease_left_s

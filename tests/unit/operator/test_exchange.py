@@ -21,11 +21,22 @@ def begun(epoch: int = 1, *, at_s: float = 0.0) -> exchange.Exchange:
 
 
 def load(
-    *, waiting: float = 6e5, begun: tuple[float, ...] = (), held: float | None = None, tenant: str = "t"
+    *,
+    waiting: float = 6e5,
+    begun: float = 0.0,
+    held: float | None = None,
+    tenant: str = "t",
+    lane: reports.Lane = "live",
 ) -> reports.TenantLoad:
     """Return a tenant's part of a report; its limit holds it back."""
     return reports.TenantLoad(
-        tenant=tenant, waiting=1, waiting_audio_s=waiting, is_throttled=True, begun_audio_s=begun, held_per_s=held
+        tenant=tenant,
+        lane=lane,
+        waiting=1,
+        waiting_audio_s=waiting,
+        is_throttled=True,
+        begun_audio_s=begun,
+        held_per_s=held,
     )
 
 
@@ -94,16 +105,16 @@ def test_one_that_is_gone_or_drains_frees_what_it_had_and_one_that_is_silent_doe
 def test_a_report_that_comes_late_or_twice_is_refused_and_counts_nothing() -> None:
     """Nor does one of a process whose name another has."""
     found = begun()
-    hear(found, report("a", 1, load(begun=(10.0,))))
-    hear(found, report("a", 2, load(begun=(70.0,))), AT_S + 5)
+    hear(found, report("a", 1, load(begun=10.0)))
+    hear(found, report("a", 2, load(begun=70.0)), AT_S + 5)
     for number in (2, 1):
         with pytest.raises(exchange.RefusedError, match="came after"):
-            hear(found, report("a", number, load(begun=(500.0,))), AT_S + 6)
-    hear(found, report("a", 1, load(begun=(5.0,)), instance="2"), AT_S + 10)
+            hear(found, report("a", number, load(begun=500.0)), AT_S + 6)
+    hear(found, report("a", 1, load(begun=5.0), instance="2"), AT_S + 10)
     with pytest.raises(exchange.RefusedError, match="name of its own"):
-        hear(found, report("a", 3, load(begun=(500.0,))), AT_S + 11)
+        hear(found, report("a", 3, load(begun=500.0)), AT_S + 11)
     hear(found, report("b", 1, load()), AT_S + 12)
-    more = hear(found, report("a", 2, load(begun=(8.0,)), instance="2"), AT_S + 15)
+    more = hear(found, report("a", 2, load(begun=8.0), instance="2"), AT_S + 15)
 
     assert [()] == [each.elsewhere_audio_s for each in more.grants]
     told = hear(found, report("b", 2, load()), AT_S + 16)
@@ -115,10 +126,10 @@ def test_what_others_began_is_told_by_lane_until_an_answer_with_it_was_applied()
     found = begun()
     hear(found, report("a", 1, load(tenant="free")))
     hear(found, report("b", 1, load(tenant="free")))
-    hear(found, report("b", 2, load(tenant="free", begun=(60.0, 5.0))))
+    hear(found, report("b", 2, load(tenant="free", begun=60.0), load(tenant="free", lane="bulk", begun=5.0)))
     assert [(60.0, 5.0)] == [each.elsewhere_audio_s for each in hear(found, report("a", 2, load(tenant="free"))).grants]
-    hear(found, report("b", 3, load(tenant="free", begun=(20.0, 5.0))))
-    hear(found, report("b", 4, load(tenant="free", begun=(61.0, 5.0))))
+    hear(found, report("b", 3, load(tenant="free", begun=20.0), load(tenant="free", lane="bulk", begun=5.0)))
+    hear(found, report("b", 4, load(tenant="free", begun=61.0), load(tenant="free", lane="bulk", begun=5.0)))
     again = hear(found, report("a", 3, load(tenant="free")))
     assert [(61.0, 5.0)] == [each.elsewhere_audio_s for each in again.grants]
 

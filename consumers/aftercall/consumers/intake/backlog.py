@@ -200,8 +200,8 @@ class Backlog:
         """Whether work waits for a place among what is open: it would begin at once if there were more of them."""
         return self._was_crowded or (len(self._taken) >= self._max_open and self.n_waiting > 0)
 
-    def loads(self, *, now_s: float) -> dict[str, tally.Sums]:
-        """Return how much of each tenant's work is here, and was."""
+    def loads(self, *, now_s: float) -> dict[tally.Line, tally.Sums]:
+        """Return how much of each tenant's work on each lane is here, and was."""
         return self._tally.read(now_s=now_s)
 
     def is_throttled(self, tenant: str) -> bool:
@@ -244,7 +244,9 @@ class Backlog:
         origin.left, origin.rank, origin.announced_s = len(read.ready), read.rank, read.announced_s
         origin.promise_s = read.promise_s
         self._shares.wait(mine)
-        origin.entries = [tally.Entry(each.tenant, read.rank, self._estimates.of(each)) for each in read.ready]
+        origin.entries = [
+            tally.Entry(each.tenant, read.rank, self._estimates.of(each), read.announced_s) for each in read.ready
+        ]
         for entry in origin.entries:
             self._tally.wait(entry)
         if origin.withdrawn:  # while it was being read

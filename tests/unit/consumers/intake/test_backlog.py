@@ -338,8 +338,8 @@ async def test_what_waited_on_the_deferred_topic_for_the_limit_says_so_too() -> 
 
 def sums(rig: Rig, tenant: str) -> tuple[int, float, float, float]:
     """Return how much of a tenant waits and runs, and was served."""
-    one = rig.backlog.loads(now_s=0.0)[tenant]
-    return one.n_waiting, one.waiting_s, one.running_s, one.served_s
+    one = rig.backlog.loads(now_s=0.0)[tenant, 0]
+    return len(one.waiting), one.waiting_s, one.running_s, one.served_s
 
 
 async def test_what_was_read_is_told_of_from_then_on_and_not_once_another_has_it(
