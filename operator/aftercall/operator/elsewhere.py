@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 LANES = 8
-_TIME_CONSTANT_S = 30.0
+_TIME_CONSTANT_S = 15.0
 """Of the rate at which a consumer begins work."""
 
 Amounts = npt.NDArray[np.float64]

@@ -165,6 +165,7 @@ class Exchange:
         one.wanted_per_s[at] = wanted_per_s(
             begun_per_s[at],
             np.array([load.waiting_audio_s for load in loads]),
+            np.array([load.running_audio_s for load in loads]),
             np.array([load.is_throttled for load in loads], dtype=bool),
         )
         held_per_s = np.zeros(n_tenants)
@@ -224,14 +225,19 @@ class Exchange:
 
 
 def wanted_per_s(
-    begun_per_s: grants.Rates, waiting_audio_s: npt.NDArray[np.float64], is_throttled: npt.NDArray[np.bool_]
+    begun_per_s: grants.Rates,
+    waiting_audio_s: npt.NDArray[np.float64],
+    running_audio_s: npt.NDArray[np.float64],
+    is_throttled: npt.NDArray[np.bool_],
 ) -> grants.Rates:
     """Return what a consumer could use of tenants' limits, in audio-seconds a second.
 
     One that the limit does not hold back has what it uses, and some room: however much waits there, more of the limit
-    would lie idle. Where it holds back, what waits is to begin within a minute.
+    would lie idle. Where it holds back, what waits is to begin within a minute. One that has nothing any more, as when
+    its partitions have gone to others, has no use for what it used before.
     """
-    return begun_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
+    used_per_s = np.where(waiting_audio_s + running_audio_s > 0, begun_per_s, 0.0)
+    return used_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
 
 
 def _begun(loads: Sequence[reports.TenantLoad], at: npt.NDArray[np.intp], n_tenants: int) -> elsewhere.Amounts:
