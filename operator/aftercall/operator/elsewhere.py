@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aftercall.contracts import reports
 
 LANES = len(reports.LANES)
-_TIME_CONSTANT_S = 30.0
+_TIME_CONSTANT_S = 15.0
 """Of the rate at which a consumer begins work."""
 
 Amounts = npt.NDArray[np.float64]

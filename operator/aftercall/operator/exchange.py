@@ -163,13 +163,14 @@ class Exchange:
         others = self._services.elsewhere(name, is_applied=is_applied)[:, at]
         n_lanes = 1 + int(np.flatnonzero(others.any(axis=1)).max(initial=-1))
         one.out = grants.acknowledged(one.out, report.answered, now_s=now_s)
-        waiting_audio_s, held_per_s = np.zeros(n_tenants), np.zeros(n_tenants)
+        waiting_audio_s, running_audio_s, held_per_s = (np.zeros(n_tenants) for _ in range(3))
         is_throttled = np.zeros(n_tenants, bool)
         np.add.at(waiting_audio_s, rows, [load.waiting_audio_s for load in loads])
+        np.add.at(running_audio_s, rows, [load.running_audio_s for load in loads])
         np.maximum.at(held_per_s, rows, [load.held_per_s or 0.0 for load in loads])
         is_throttled[rows[[load.is_throttled for load in loads]]] = True
         one.wanted_per_s = np.full(n_tenants, np.nan)
-        one.wanted_per_s[at] = wanted_per_s(begun_per_s[at], waiting_audio_s[at], is_throttled[at])
+        one.wanted_per_s[at] = wanted_per_s(begun_per_s[at], waiting_audio_s[at], running_audio_s[at], is_throttled[at])
         known = {each: other for each, other in self._consumers.items() if now_s - other.heard_at_s < self._stale_s}
         made = grants.answer(
             name,
@@ -225,14 +226,19 @@ class Exchange:
 
 
 def wanted_per_s(
-    begun_per_s: grants.Rates, waiting_audio_s: npt.NDArray[np.float64], is_throttled: npt.NDArray[np.bool_]
+    begun_per_s: grants.Rates,
+    waiting_audio_s: npt.NDArray[np.float64],
+    running_audio_s: npt.NDArray[np.float64],
+    is_throttled: npt.NDArray[np.bool_],
 ) -> grants.Rates:
     """Return what a consumer could use of tenants' limits, in audio-seconds a second.
 
     One that the limit does not hold back has what it uses, and some room: however much waits there, more of the limit
-    would lie idle. Where it holds back, what waits is to begin within a minute.
+    would lie idle. Where it holds back, what waits is to begin within a minute. One that has nothing any more, as when
+    its partitions have gone to others, has no use for what it used before.
     """
-    return begun_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
+    used_per_s = np.where(waiting_audio_s + running_audio_s > 0, begun_per_s, 0.0)
+    return used_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
 
 
 def _begun(loads: Sequence[reports.TenantLoad], rows: npt.NDArray[np.intp], n_tenants: int) -> elsewhere.Amounts:

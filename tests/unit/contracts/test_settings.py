@@ -140,3 +140,9 @@ def test_a_broker_that_wants_a_login_wants_all_of_it() -> None:
         settings.load({"AFTERCALL_KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "AFTERCALL_KAFKA__SASL_MECHANISM": "PLAIN"})
     servers = settings.load({"AFTERCALL_KAFKA__BOOTSTRAP_SERVERS": "a:9092, b:9092"}).kafka.bootstrap_servers
     assert ("a:9092", "b:9092") == servers
+
+
+def test_a_consumer_that_reports_says_of_which_pool_and_with_which_token() -> None:
+    """Each report would be refused."""
+    with pytest.raises(errors.ConfigurationError, match=r"needs reporting\.pool and reporting\.token_file"):
+        settings.load({"AFTERCALL_REPORTING__URL": "http://operator:8480"})
