@@ -156,7 +156,7 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
     space.start()
     print(f"killed and ready again: {time.monotonic() - began:.1f} s")
     cluster.wait_until(
-        lambda: 0 == space.get("TranscriptionPool", "calls")["status"].get("backlogAudioSeconds"),
+        lambda: 0 == space.get("TranscriptionPool", "calls").get("status", {}).get("backlogAudioSeconds"),
         timeout_s=20,
         what="nothing waits any more",
     )
