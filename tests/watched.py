@@ -6,6 +6,7 @@ Targets have the labels that the chart's PodMonitors give them.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import http.server
@@ -202,10 +203,17 @@ class Service:
         prefix = "calls.after"
         self._servers.kafka.create_topics(dict.fromkeys(webhooks.delay_topics(prefix).values(), 1))
         self._ports["relay"] = process.free_port()
+        (self._folder / "secret").write_text("whsec_" + base64.b64encode(b"s" * 32).decode())
+        # Nobody answers there: attempts are put off.
+        hook = {"url": f"http://127.0.0.1:{process.free_port()}/", "secret_files": [str(self._folder / "secret")]}
+        told = self._folder / "told.yaml"
+        told.write_text(yaml.safe_dump([{"name": name, "webhook": hook} for name in TENANTS]))
         env = self._clusters["own"].env(
             AFTERCALL_TELEMETRY__PORT=str(self._ports["relay"]),
+            AFTERCALL_INTAKE__TENANTS_FILE=str(told),
             AFTERCALL_WEBHOOKS__API_URL="https://calls.example",
             AFTERCALL_WEBHOOKS__TOPIC_PREFIX=prefix,
+            AFTERCALL_WEBHOOKS__PRIVATE_NETWORKS="[127.0.0.1/32]",
         )
         relay = cluster.Consumer(env, self._folder / "relay.log", command=("-m", "aftercall.cli", "relay"))
         self._running.append(relay)
