@@ -65,15 +65,3 @@ annotations:
 {{- else if and (eq .said "Auto") (.root.Capabilities.APIVersions.Has .kind) -}}true
 {{- end -}}
 {{- end -}}
-
-{{/* Put a mapping over another, in place: (dict "into" <mapping> "from" <mapping>). Unlike `mergeOverwrite` it lets 0, false
-and "" win, which are values like any other. */}}
-{{- define "aftercall.over" -}}
-{{- range $key, $value := .from -}}
-{{- if and (kindIs "map" $value) (kindIs "map" (get $.into $key)) -}}
-{{- include "aftercall.over" (dict "into" (get $.into $key) "from" $value) -}}
-{{- else -}}
-{{- $_ := set $.into $key $value -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}

@@ -2,9 +2,7 @@
 
 {{/* A component's `pod` over `podDefaults`. */}}
 {{- define "aftercall.podValues" -}}
-{{- $whole := deepCopy .root.Values.podDefaults -}}
-{{- include "aftercall.over" (dict "into" $whole "from" (default (dict) .pod)) -}}
-{{- toYaml $whole -}}
+{{- mergeOverwrite (deepCopy .root.Values.podDefaults) (deepCopy (default (dict) .pod)) | toYaml -}}
 {{- end -}}
 
 {{/* Labels and annotations of a pod; "checksum" is of its settings. */}}

@@ -2,8 +2,7 @@
 {{- define "aftercall.pools" -}}
 {{- $all := dict -}}
 {{- range $name, $given := .Values.pools -}}
-{{- $pool := deepCopy $.Values.poolDefaults -}}
-{{- include "aftercall.over" (dict "into" $pool "from" (deepCopy (default (dict) $given))) -}}
+{{- $pool := mergeOverwrite (deepCopy $.Values.poolDefaults) (deepCopy (default (dict) $given)) -}}
 {{- $_ := set $pool "name" $name -}}
 {{- $_ := set $pool "given" (default (dict) $given) -}}
 {{- $_ := set $pool "consumerGroup" (default $.Values.kafka.consumerGroup $pool.consumerGroup) -}}

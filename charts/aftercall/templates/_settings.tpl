@@ -57,10 +57,7 @@
 {{/* The whole of a component's: (dict "root" $ "made" <mapping> "over" <its own settings> …), everybody's between them. */}}
 {{- define "aftercall.settings.whole" -}}
 {{- $base := include "aftercall.settings.base" . | fromYaml -}}
-{{- range list .made .root.Values.settings .over -}}
-{{- include "aftercall.over" (dict "into" $base "from" (deepCopy .)) -}}
-{{- end -}}
-{{- toYaml $base -}}
+{{- mergeOverwrite $base .made (deepCopy .root.Values.settings) (deepCopy .over) | toYaml -}}
 {{- end -}}
 
 {{- define "aftercall.tenantsFile" -}}
@@ -153,11 +150,8 @@
 {{- $gpus := ternary (divf (float64 $pool.speech.gpu.count) (float64 $pool.ray.replicasPerWorker)) 0.0 (eq $pool.speech.device "cuda") -}}
 {{- $speech := dict "engine" $pool.model.engine "model" $pool.model.name "device" $pool.speech.device "precision" $pool.model.precision "threads" $pool.speech.threads "max_batch_windows" $pool.speech.maxBatchWindows -}}
 {{- $serving := dict "replicas" $pool.speech.minReplicas "ingresses" $pool.ray.ingresses "cpus" 1 "gpus" $gpus "max_queued_windows" $pool.speech.maxQueuedWindows "drain_s" $pool.speech.drainSeconds -}}
-{{- $whole := dict "speech" $speech "serving" $serving -}}
-{{- range list .root.Values.settings $pool.settings -}}
-{{- include "aftercall.over" (dict "into" $whole "from" (pick (deepCopy .) "serving")) -}}
-{{- end -}}
-{{- toYaml $whole -}}
+{{- $over := list (pick (deepCopy .root.Values.settings) "serving") (pick (deepCopy $pool.settings) "serving") -}}
+{{- mergeOverwrite (dict "speech" $speech "serving" $serving) (first $over) (last $over) | toYaml -}}
 {{- end -}}
 
 {{/* Topics and buckets of all pools together, for whoever makes them or tests them: (dict "root" $ "pool" <pool>). */}}

@@ -359,10 +359,16 @@ def test_without_an_operator_numbers_are_the_charts(render: conftest.Render) -> 
 
 def test_zero_false_and_nothing_are_values(render: conftest.Render) -> None:
     """A pool's 0 beats the default's 1, an empty text the default's text."""
-    values = {"poolDefaults": {"consumers": {"minReplicas": 2}}, "pools": {"main": {"consumers": {"minReplicas": 0}}}}
-    (pool,) = conftest.every("TranscriptionPool")(render(EXTERNAL, values=values)).values()
+    values = {
+        "poolDefaults": {"consumers": {"minReplicas": 2}, "settings": {"recording": {"from_web": True}}},
+        "pools": {"main": {"consumers": {"minReplicas": 0}, "settings": {"recording": {"from_web": False}}}},
+    }
+    objects = render(EXTERNAL, values=values)
+    (pool,) = conftest.every("TranscriptionPool")(objects).values()
+    told = conftest.every("ConfigMap")(objects)["calls-aftercall-main-consumers"]["data"]["settings.yaml"]
 
     assert 0 == pool["spec"]["consumers"]["minReplicas"]
+    assert yaml.safe_load(told)["recording"] == {"from_web": False}
 
 
 def test_settings_over_settings(render: conftest.Render) -> None:

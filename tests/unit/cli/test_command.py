@@ -23,6 +23,8 @@ COMMANDS = (
     "publish",
     "status",
     "topics",
+    "buckets",
+    "check",
     "events",
     "dlq",
     "triton",
