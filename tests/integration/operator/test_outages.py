@@ -43,6 +43,15 @@ class Pool:
         """Publish more calls."""
         operated.publish(self._space.kafka, self._topic, 100)
 
+    def rest(self) -> None:
+        """Wait until nothing more is done about what came so far."""
+        cluster.wait_until(self._is_at_rest, timeout_s=60, what="the pool is at rest")
+
+    def _is_at_rest(self) -> bool:
+        self._before = self._space.asked("calls-speech")
+        time.sleep(2.5)  # two looks, and a half
+        return self._before == self._space.asked("calls-speech")
+
     def change(self) -> None:
         """Change the pool, which only a watch or a list tells of."""
         self._consumers = 9 - self._consumers  # 5, 4, 5: all more than there are partitions
@@ -55,12 +64,8 @@ class Pool:
         return found["metadata"]["generation"] == found.get("status", {}).get("observedGeneration")
 
     def has_grown(self) -> bool:
-        """Say whether more speech servers are asked for than at the last look that said so."""
-        asked = self._space.asked("calls-speech")
-        if asked <= self._before:
-            return False
-        self._before = asked
-        return True
+        """Say whether more speech servers are asked for than when it was at rest."""
+        return self._space.asked("calls-speech") > self._before
 
 
 def _took_s(condition: Callable[[], bool], what: str, *, since: float) -> float:
@@ -92,6 +97,7 @@ def test_replicas_follow_the_backlog_after_each_death_of_the_api_server(
     cluster.wait_until(pool.has_grown, timeout_s=30, what="the pool is scaled at all")
     grew_s, seen_s = [], []
     for _ in range(KILLS):
+        pool.rest()
         control_plane.kill_apiserver()
         try:
             pool.add()
@@ -131,6 +137,7 @@ def test_a_dead_watch_turns_the_probe_red_and_delays_without_stopping(
         return code == 503 and "watch" in said
 
     for at in range(BLACKHOLES):
+        pool.rest()
         assert before_api.blackhole(only_watches=at % 2 == 0) >= 2
         since = time.monotonic()
         pool.change()
@@ -162,6 +169,7 @@ def test_replicas_follow_the_backlog_after_the_store_died(
     space.settle("calls")
     pool.add()
     cluster.wait_until(pool.has_grown, timeout_s=30, what="the pool is scaled at all")
+    pool.rest()
     control_plane.etcd.kill()
     try:
         pool.add()
@@ -195,6 +203,7 @@ def test_replicas_follow_the_backlog_after_the_api_server_refused_everything(
         refused.append(rng.choice((401, 403, 404, 409, 410, 429, 500, 503)))
         return refused[-1]
 
+    pool.rest()
     before_api.rule = refuse
     before_api.reset()
     pool.change()
