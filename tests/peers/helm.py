@@ -37,9 +37,9 @@ class Helm:
         home = folder / f"helm{major}"
         home.mkdir(parents=True, exist_ok=True)
         kept = {f"HELM_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-        # Without a cluster it must not find the user's own.
-        told = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kubeconfig or home / "none")}
-        self._env = {**told, **kept}
+        # Without a cluster it must not find the user's own. What it learns of one it keeps below HOME.
+        found = {"KUBECONFIG": str(kubeconfig or home / "none"), "HOME": str(home), "PATH": os.environ["PATH"]}
+        self._env = {**found, **kept}
 
     def run(self, *args: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a command; raise `HelmError` with what it said when it fails."""

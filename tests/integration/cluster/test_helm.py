@@ -64,6 +64,7 @@ def test_a_chart_is_installed_tested_upgraded_and_removed(
     upgraded = client.get("Deployment", "one", namespace=namespace)
     tool.run("uninstall", "one", "-n", namespace, "--wait", "--timeout=60s")
 
+    assert (tmp_path / f"helm{major}" / ".kube").exists()
     assert "Succeeded" in tested.stdout
     assert 3 == upgraded["status"]["readyReplicas"]
     assert [] == client.list("Deployment", namespace=namespace)
