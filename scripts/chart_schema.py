@@ -322,6 +322,7 @@ def values() -> Schema:
             egress=closed(**dict.fromkeys(EGRESS, RULES)),
         ),
         monitoring=closed(
+            runbookUrl=text(may_be_empty=False),
             podMonitors=closed(**MONITOR, interval=DURATION),
             rules=closed(**MONITOR),
             dashboards=closed(

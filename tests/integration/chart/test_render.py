@@ -311,8 +311,20 @@ def test_monitoring_is_selected_and_labelled(render: conftest.Render) -> None:
     for path in (conftest.CHART / "files" / "dashboards").glob("*.json"):
         board = conftest.every("ConfigMap")(objects)[f"calls-aftercall-dashboard-{path.stem}"]
         assert "1" == board["metadata"]["labels"]["grafana_dashboard"]
-        assert path.read_text().rstrip() == board["data"][path.name].rstrip()
+        linked = path.read_text().replace("__RUNBOOKS__", "docs/runbooks")
+        assert linked.rstrip() == board["data"][path.name].rstrip()
         assert len(board["data"][path.name]) < 2**20
+
+
+def test_alerts_and_boards_lead_to_the_runbooks_of_the_platform(render: conftest.Render) -> None:
+    """Wherever it serves them; nothing keeps the place of their address."""
+    objects = render(L4, values={"monitoring": {"runbookUrl": "https://wiki.example.com/aftercall/"}})
+
+    rules = [rule for one in conftest.every("PrometheusRule")(objects).values() for rule in one["spec"]["groups"]]
+    urls = {rule["annotations"]["runbook_url"] for group in rules for rule in group["rules"] if "alert" in rule}
+    assert urls
+    assert all(url.startswith("https://wiki.example.com/aftercall/aftercall-") for url in urls)
+    assert "__RUNBOOKS__" not in str(objects)
 
 
 @SAMPLES
