@@ -15,6 +15,7 @@ import sys
 import time
 
 from aftercall.api import reporting, server
+from aftercall.cli import operating
 from aftercall.consumers import observer
 from aftercall.contracts import reports
 from aftercall.operator import exchange, grants
@@ -22,9 +23,7 @@ from aftercall.operator import exchange, grants
 
 async def main() -> None:
     """Answer reports until SIGTERM; `HOST_LIMITS` holds limits by tenant, `HOST_EPOCH` is higher after each start."""
-    # A report of a thousand tenants makes some thousand objects, which live until the next one: looking through all
-    # that are kept, as often as by default, takes as long as the answer.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*operating.GARBAGE)
     limits = {tenant: grants.Limit(*limit) for tenant, limit in json.loads(os.environ["HOST_LIMITS"]).items()}
     found = exchange.Exchange(lease_s=float(os.environ["HOST_LEASE_S"]), stale_s=float(os.environ["HOST_STALE_S"]))
     began_at_s = time.monotonic() - float(os.environ["HOST_BEGAN_AGO_S"])
