@@ -17,10 +17,11 @@ def read(*readings: tuple[float, dict[str, demand.Load]]) -> demand.Demand:
 
 
 def test_the_rate_is_what_totals_grow_by() -> None:
-    """From the second reading on."""
+    """From the second reading on, and not wholly before a minute is known."""
     load = demand.Load
     assert 0.0 == read((0, {"a": load(1000, 0)})).rate_per_s
-    assert 20.0 == read((0, {"a": load(1000, 0)}), (10, {"a": load(1200, 0)})).rate_per_s
+    assert 0 < read((0, {"a": load(1000, 0)}), (10, {"a": load(1200, 0)})).rate_per_s < 20 / 4
+    assert 20.0 == pytest.approx(read((0, {"a": load(1000, 0)}), (60, {"a": load(2200, 0)})).rate_per_s)
 
 
 def test_a_rate_follows_with_its_time_constant_and_ends() -> None:
@@ -68,8 +69,15 @@ def test_a_throttled_tenant_counts_with_its_limit() -> None:
     """Whatever waits."""
     found = read(
         (0, {"a": demand.Load(0, 1e6, limit_per_s=2), "b": demand.Load(0, 300)}),
-        (10, {"a": demand.Load(1e4, 1e6, limit_per_s=2), "b": demand.Load(100, 300)}),
+        (100, {"a": demand.Load(1e5, 1e6, limit_per_s=2), "b": demand.Load(1000, 300)}),
     )
 
-    assert 12.0 == found.rate_per_s
+    assert 12.0 == pytest.approx(found.rate_per_s)
     assert 2 * 60 + 10 * 60 + 300 == found.within(60)
+
+
+def test_a_burst_within_the_first_look_is_no_rate_for_ever() -> None:
+    """100 calls of 300 s within a second are 30,000 audio-seconds a second only for that second."""
+    found = read((0, {"a": demand.Load(0, 0)}), (1, {"a": demand.Load(30_000, 30_000)}))
+
+    assert found.rate_per_s < 1000
