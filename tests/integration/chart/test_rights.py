@@ -19,7 +19,6 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 
 # verb, API group, resource, subresource, name
 ALLOWED = [
-    ("get", "apps", "deployments", "scale", CONSUMERS),
     ("update", "apps", "deployments", "scale", CONSUMERS),
     ("update", "apps", "deployments", "scale", SPEECH),
     ("get", "apps", "deployments", "", SPEECH),
@@ -38,6 +37,7 @@ ALLOWED = [
     ("create", "authentication.k8s.io", "tokenreviews", "", ""),
 ]
 DENIED = [
+    ("get", "apps", "deployments", "scale", CONSUMERS),
     ("get", "", "secrets", "", "calls-kafka"),
     ("list", "", "secrets", "", ""),
     ("update", "apps", "deployments", "scale", "calls-aftercall-api"),
@@ -196,8 +196,9 @@ def test_it_may_change_nothing_else_of_a_pod(
 
 def test_numbers_are_written_by_scale_alone(operator: kubeclient.Client, installed: str) -> None:
     """With the version of what was read; the same as a patch of the Deployment is refused."""
-    scale = operator.get("Deployment", CONSUMERS, namespace=installed, subresource="scale")
-    scale["spec"]["replicas"] = 2
+    seen = operator.get("Deployment", CONSUMERS, namespace=installed)["metadata"]
+    metadata = {key: seen[key] for key in ("name", "namespace", "resourceVersion")}
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {"replicas": 2}}
     path = operator.path("Deployment", CONSUMERS, namespace=installed, subresource="scale")
 
     assert 2 == operator.request("PUT", path, scale)["spec"]["replicas"]
