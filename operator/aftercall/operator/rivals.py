@@ -13,6 +13,9 @@ from typing import Any
 from aftercall.contracts import pools
 from aftercall.operator import conditions
 
+_DEFERRED = "that kafka.deferred_topic names, since deferredTopic is left out,"
+"""Stands for the topic that all pools have which name none of their own."""
+
 
 class Reason(enum.StrEnum):
     """What is in a pool's way."""
@@ -36,14 +39,19 @@ def settle(claims: Iterable[Claim]) -> dict[str, conditions.Finding]:
     targets: dict[str, str] = {}
     found = {}
     for claim in sorted(claims, key=lambda each: (each.created, each.pool)):
-        refused = _taken(claim, [each.name for each in claim.spec.topics], topics, Reason.TOPIC_TAKEN, "topic")
+        refused = _taken(claim, topics_of(claim.spec), topics, Reason.TOPIC_TAKEN, "topic")
         refused = refused or _taken(claim, targets_of(claim.spec), targets, Reason.TARGET_TAKEN, "target")
         if refused is not None:
             found[claim.pool] = refused
             continue
-        topics |= {each.name: claim.pool for each in claim.spec.topics}
+        topics |= dict.fromkeys(topics_of(claim.spec), claim.pool)
         targets |= dict.fromkeys(targets_of(claim.spec), claim.pool)
     return found
+
+
+def topics_of(spec: pools.TranscriptionPool) -> list[str]:
+    """Return the topics that a pool reads, that of what was put aside among them: two would count it twice."""
+    return [*(each.name for each in spec.topics), spec.deferred_topic or _DEFERRED]
 
 
 def targets_of(spec: pools.TranscriptionPool) -> list[str]:

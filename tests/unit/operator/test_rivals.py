@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from aftercall.contracts import pools
 from aftercall.operator import rivals
 
 
 def claim(
-    pool: str, topic: str = "", speech: str = "", consumers: str = "", created: str = "2026-01-01"
+    pool: str,
+    topic: str = "",
+    speech: str = "",
+    consumers: str = "",
+    created: str = "2026-01-01",
+    deferred: str | None = "",
 ) -> rivals.Claim:
-    """Return a pool's claim; what is not named is its own."""
+    """Return a pool's claim; what is not named is its own. `deferred` None: it names no topic of what is put aside."""
     spec = pools.TranscriptionPool.model_validate(
         {
             "topics": [{"name": topic or f"{pool}-topic"}],
+            "deferredTopic": f"{pool}-deferred" if deferred == "" else deferred,
             "backend": {"kind": "Deployment", "deployment": {"name": speech or f"{pool}-speech"}},
             "scaling": {"maxReplicas": 8, "capacityAudioSecondsPerMinute": 3000},
             "consumers": {"deployment": consumers or f"{pool}-consumers", "maxReplicas": 12},
@@ -38,6 +46,14 @@ def test_the_older_pool_keeps_a_topic() -> None:
     assert rivals.Reason.TOPIC_TAKEN == found["a"].reason
     assert "topic calls is already that of pool z" in found["a"].message
     assert "nothing of pool a is scaled" in found["a"].message
+
+
+@pytest.mark.parametrize("deferred", [None, "aside"])
+def test_what_is_put_aside_is_one_pools_too(deferred: str | None) -> None:
+    """Both would count it as their own backlog, whether they name the topic or leave it out."""
+    found = rivals.settle([claim("a", deferred=deferred), claim("b", deferred=deferred, created="2026-01-02")])
+
+    assert {"b": rivals.Reason.TOPIC_TAKEN} == {name: each.reason for name, each in found.items()}
 
 
 def test_of_the_same_age_the_first_by_name_keeps_a_target() -> None:

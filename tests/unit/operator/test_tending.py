@@ -55,7 +55,14 @@ async def test_a_slow_group_delays_no_other_pool() -> None:
     world = World()
     backend = {"kind": "Deployment", "deployment": {"name": "s-speech"}}
     consumers = SPEC["consumers"] | {"deployment": "s-consumers"}
-    world.pool("slow", consumerGroup="slow", topics=[{"name": "s"}], backend=backend, consumers=consumers)
+    world.pool(
+        "slow",
+        consumerGroup="slow",
+        topics=[{"name": "s"}],
+        deferredTopic="s.aside",
+        backend=backend,
+        consumers=consumers,
+    )
     world.pool()
     world.offsets.unread("recordings", 50)
     world.offsets.late["slow"] = asyncio.Event()
@@ -84,7 +91,7 @@ async def test_a_mistake_that_one_pool_brings_out_stops_no_other() -> None:
     world = World()
     backend = {"kind": "Deployment", "deployment": {"name": "b-speech"}}
     consumers = SPEC["consumers"] | {"deployment": "b-consumers"}
-    world.pool("bad", backend=backend, consumers=consumers, topics=[{"name": "b"}])
+    world.pool("bad", backend=backend, consumers=consumers, topics=[{"name": "b"}], deferredTopic="b.aside")
     world.cluster.put(kube.DEPLOYMENTS, "b-speech", spec={"replicas": "many"})
     world.pool()
     world.offsets.unread("recordings", 50)
