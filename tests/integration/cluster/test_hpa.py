@@ -134,6 +134,7 @@ def simulated(hpa: policies.Hpa, looks: Sequence[external_metrics.Sync]) -> list
                 ready=look.replicas,
                 waiting_calls=look.value,
                 waiting_audio_s={},
+                oldest_waiting_s={},
                 arrived_audio_s={},
                 limits_per_s={},
                 promises_s={},
