@@ -15,7 +15,6 @@ import sys
 import time
 
 from aftercall.api import reporting, server
-from aftercall.cli import operating
 from aftercall.consumers import observer
 from aftercall.contracts import reports
 from aftercall.operator import exchange, grants
@@ -23,7 +22,7 @@ from aftercall.operator import exchange, grants
 
 async def main() -> None:
     """Answer reports until SIGTERM; `HOST_LIMITS` holds limits by tenant, `HOST_EPOCH` is higher after each start."""
-    gc.set_threshold(*operating.GARBAGE)
+    gc.set_threshold(*reporting.GARBAGE)
     limits = {tenant: grants.Limit(*limit) for tenant, limit in json.loads(os.environ["HOST_LIMITS"]).items()}
     found = exchange.Exchange(lease_s=float(os.environ["HOST_LEASE_S"]), stale_s=float(os.environ["HOST_STALE_S"]))
     began_at_s = time.monotonic() - float(os.environ["HOST_BEGAN_AGO_S"])

@@ -17,6 +17,9 @@ from aftercall.operator import exchange
 PATH = "/v1/reports"
 MAX_REPORT_BYTES = 4 * 2**20
 """Ten thousand tenants with 200 bytes each, and as many partitions."""
+GARBAGE = (100_000, 50, 100)
+"""Thresholds of Python's collector. A report of a thousand tenants makes some thousand objects, which live until the
+next one: looking through all that are kept as often as by default takes as long as the answer."""
 _DESCRIPTION = """Reports of consumers, each with a token of its own pod's service account for this audience."""
 _WITH_TOKEN = {"WWW-Authenticate": 'Bearer realm="aftercall"'}
 _RETRY_AFTER = {"Retry-After": "5"}

@@ -22,9 +22,6 @@ if typing.TYPE_CHECKING:
     import httpx2
 
 _RAY_TIMEOUT_S = 10.0
-GARBAGE = (100_000, 50, 100)
-"""Thresholds of Python's collector. A report of a thousand tenants makes some thousand objects, which live until the
-next one: looking through all that are kept as often as by default takes as long as the answer."""
 
 
 def operate(settings_file: configuration.SettingsFile = None) -> None:
@@ -47,7 +44,7 @@ async def run(configured: settings.Settings) -> None:
     """Look after everything until told to stop."""
     import httpx2
 
-    gc.set_threshold(*GARBAGE)
+    gc.set_threshold(*reporting.GARBAGE)
     stopping = signals.on_signals()
     ours = configured.operator
     client = kube.Kube.configured(ours.namespace)
