@@ -8,7 +8,7 @@ Each consumer may use a floor without any grant, so that nobody starves while no
 from the limit for as many consumers as there may be, before anything is shared.
 
 An operator that has just begun knows nothing of what its forerunner sent: for one lease it renews what consumers say
-they hold, cuts it, and raises nothing.
+they hold, as far as others leave it, and raises nothing.
 
 A report tells of all tenants at once, and so does an answer: rates are arrays, with a place for each tenant.
 """
@@ -115,13 +115,14 @@ def answer(
     """Return the answer to a consumer that has just reported that it holds `held_per_s`.
 
     `wanted_per_s` is of those that have reported lately, itself among them; `number` is larger than any before, a
-    forerunner's too. An operator that has just begun may not raise.
+    forerunner's too. An operator that has just begun may not raise: it renews what is held, since what it took from one
+    now it could give to nobody.
     """
-    shares = share(shared_per_s, np.stack(list(wanted_per_s.values())))[list(wanted_per_s).index(consumer)]
+    shares = held_per_s
+    if may_raise:
+        shares = share(shared_per_s, np.stack(list(wanted_per_s.values())))[list(wanted_per_s).index(consumer)]
     room = shared_per_s.copy()
     for name, each in out.items():
         if name != consumer:
             room -= out_per_s(each, len(room), now_s=now_s)
-    if not may_raise:
-        room = np.minimum(room, held_per_s)
     return Answer(number, now_s + lease_s, np.maximum(0.0, np.minimum(shares, room)))

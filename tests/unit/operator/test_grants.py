@@ -102,6 +102,9 @@ def test_tenants_that_came_after_an_answer_have_no_place_in_it() -> None:
     assert [99.0, 0.0] == grants.out_per_s((sent(1, 99.0, 500.0), sent(2, 5.0, 500.0)), 2, now_s=100.0).tolist()
 
 
-def test_one_that_may_not_raise_renews_and_cuts() -> None:
-    """At most what is held, and never more than there is."""
-    assert [0.0, 20.0, 49.5] == [answer(held_per_s=held, may_raise=False).per_s[0] for held in (0.0, 20.0, 80.0)]
+def test_one_that_may_not_raise_renews_what_is_held() -> None:
+    """Whatever a fair part would be, since nobody could be given what is cut; never more than others leave."""
+    assert [0.0, 20.0, 80.0, 99.0] == [
+        answer(held_per_s=held, may_raise=False).per_s[0] for held in (0.0, 20.0, 80.0, 200.0)
+    ]
+    assert 59.0 == answer(out=(sent(1, 40.0, 500.0),), held_per_s=80.0, may_raise=False).per_s[0]
