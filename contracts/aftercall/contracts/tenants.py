@@ -140,11 +140,6 @@ def parse_url(text: str) -> str:
         raise ValueError("is no http:// or https:// address") from None
 
 
-def parse_file(text: bytes, *, what: str) -> dict[str, TenantPolicy]:
-    """Return the policies of one tenants file; see `parse_files`."""
-    return parse_files({what: text})
-
-
 def parse_files(texts: Mapping[str, bytes]) -> dict[str, TenantPolicy]:
     """Return the policies of tenants files, by name: each a YAML list, or a mapping that holds one under `tenants`.
 

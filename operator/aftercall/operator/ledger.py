@@ -7,7 +7,6 @@ back to Kafka and to another again, arrives once.
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 
 from aftercall.contracts import reports
@@ -50,7 +49,6 @@ class _Found:
 
 
 _NOTHING = _Found()
-_LANES: tuple[reports.Lane, ...] = typing.get_args(reports.Lane)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def _spread(
 def _load(tenant: str, known: Ledger, found: Mapping[Line, _Found], terms: Terms) -> demand.Load:
     arrived = waiting = 0.0
     later = []
-    for lane in _LANES:
+    for lane in reports.LANES:
         one = found.get((tenant, lane), _NOTHING)
         if lane not in terms.later_s:
             # What was served stays in it where nothing is left: a total must not fall and rise again.

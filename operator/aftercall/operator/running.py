@@ -73,7 +73,7 @@ class Operator:
             taken=self._begin,
             newest_epoch=lambda: self.exchange.newest_epoch,
         )
-        self._compiling = compiling.Compiling(
+        self.compiling = compiling.Compiling(
             client,
             self._tenants,
             self._pools,
@@ -108,7 +108,7 @@ class Operator:
             if self.watch is not None:
                 group.create_task(self.watch.run(stopping), name="watch")
             group.create_task(self._tending.run(stopping), name="pools")
-            group.create_task(self._compiling.run(stopping), name="tenants")
+            group.create_task(self.compiling.run(stopping), name="tenants")
 
     async def hear(self, report: reports.ConsumerReport) -> reports.Grants:
         """Answer a report; raise `exchange.NotLeadingError`, or `RefusedError` for a pool that is not there."""
@@ -170,10 +170,6 @@ class Operator:
                 self._react(resource, changed)
         self._listed_at_s = self._now()
 
-    async def compile_once(self) -> None:
-        """Compile tenants, whether or not any have changed."""
-        await self._compiling.compile()
-
     async def _list_again(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             await self.list_once()
@@ -193,7 +189,7 @@ class Operator:
             if self._generations.get((resource, name)) == generation:
                 continue
             self._generations[resource, name] = generation
-            self._compiling.mark()
+            self.compiling.mark()
             if resource == kube.POOLS:
                 self._tending.wake(name)
             if name not in there:
@@ -201,10 +197,10 @@ class Operator:
 
     def _begin(self, epoch: int) -> None:
         self.exchange.begin(epoch, now_s=self.lease.renewed_at_s)
-        self._compiling.mark()
+        self.compiling.mark()
 
     def _limits(self) -> Mapping[str, grants.Limit]:
-        return self._compiling.limits
+        return self.compiling.limits
 
     def _speech_of(self, backend: pools.Backend) -> targets.Target | None:
         if backend.deployment is not None:

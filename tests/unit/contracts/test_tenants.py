@@ -58,4 +58,4 @@ def test_every_problem_of_every_file_is_told_at_once() -> None:
 def test_no_text_is_too_odd_to_be_refused(text: bytes) -> None:
     """In words, not by a crash."""
     with pytest.raises(errors.ConfigurationError):
-        tenants.parse_file(text, what="odd")
+        tenants.parse_files({"odd": text})

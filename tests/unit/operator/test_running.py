@@ -43,7 +43,7 @@ async def leading(world: World) -> running.Operator:
     found = operator(world)
     await found.list_once()
     await found.lease.step()
-    await found.compile_once()
+    await found.compiling.compile()
     return found
 
 

@@ -153,7 +153,7 @@ def test_another_config_map_moves_few() -> None:
     after, _ = tenancy.compile_tenants(found, max_consumers=3, shards=5)
 
     moved = sum(
-        len(set(tenants.parse_file(old.encode(), what="old")) - set(tenants.parse_file(new.encode(), what="new")))
+        len(set(tenants.parse_files({"old": old.encode()})) - set(tenants.parse_files({"new": new.encode()})))
         for old, new in itertools.zip_longest(before, after[:4])
     )
 
@@ -165,5 +165,5 @@ def test_floors_are_a_part_of_the_limit_whatever_there_is_of_consumers() -> None
     """None yet counts as one."""
     files, _ = tenancy.compile_tenants({"acme": {"audioSecondsPerMinute": 1}}, max_consumers=0, shards=1)
 
-    floor = tenants.parse_file(files[0].encode(), what="file")["acme"].floor_audio_seconds_per_minute
+    floor = tenants.parse_files({"file": files[0].encode()})["acme"].floor_audio_seconds_per_minute
     assert grants.FLOOR_SHARE == floor
