@@ -66,6 +66,7 @@ class ControlPlane:
         )
         kubeclient.wait_until(
             lambda: bool(self.client.get("ServiceAccount", "default", namespace=name)),
+            timeout_s=90,  # a controller that has lost the API server asks anew after up to a minute
             what=f"the service account of {name}",
         )
 

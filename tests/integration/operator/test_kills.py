@@ -76,25 +76,21 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
     rng = random.Random(seed := random.randrange(1 << 32))
     space = namespace_of("calls", through=before_api)
     topic = f"{space.name}.calls"
-    made = operated.pool("calls", topic=topic, group=space.name)
-    made["spec"]["scaling"] |= {"maxReplicas": 1000, "stabilizationSeconds": 300}
-    made["spec"]["consumers"]["stabilizationSeconds"] = 300
-    space.client.apply(made, namespace=space.name)
+    space.client.apply(operated.growing("calls", topic, space.name), namespace=space.name)
     operated.publish(space.kafka, topic, 1)
     killer = Killer(space, before_api)
     space.start()
     space.settle("calls")
     took_s = []
-    # Each hundred calls are four speech servers more, also for who has seen none of them arrive.
     for at in range(KILLS):
         cluster.wait_until(lambda: _agrees(space), timeout_s=WITHIN_S, what="status and replicas agree")
         before = space.asked("calls-speech")
         if (moment := MOMENTS[at % len(MOMENTS)]) is not None:
             killer.arm(moment)
-            operated.publish(space.kafka, topic, 100)
+            operated.publish(space.kafka, topic, operated.TEN_MORE)
             assert killer.has_killed.wait(60), f"never came to {moment}"
         else:
-            operated.publish(space.kafka, topic, 100)
+            operated.publish(space.kafka, topic, operated.TEN_MORE)
             time.sleep(rng.uniform(0, 1.5))
             assert space.operator is not None
             space.operator.kill()

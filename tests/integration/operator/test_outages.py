@@ -25,15 +25,12 @@ STALE_S = 6.0
 
 
 class Pool:
-    """A pool that is given more and more to do: each `add` wants four speech servers more."""
+    """A pool that is given more and more to do: each `add` wants ten speech servers more."""
 
     def __init__(self, space: operated.Namespace) -> None:
         self._space = space
         self._topic = f"{space.name}.calls"
-        made = operated.pool("calls", topic=self._topic, group=space.name)
-        made["spec"]["scaling"] |= {"maxReplicas": 1000, "stabilizationSeconds": 300}
-        made["spec"]["consumers"]["stabilizationSeconds"] = 300
-        space.client.apply(made, namespace=space.name)
+        space.client.apply(operated.growing("calls", self._topic, space.name), namespace=space.name)
         # What is there at first is no arrival, and what comes then is one among many seconds without.
         operated.publish(space.kafka, self._topic, 1)
         self._before = 1
@@ -41,7 +38,7 @@ class Pool:
 
     def add(self) -> None:
         """Publish more calls."""
-        operated.publish(self._space.kafka, self._topic, 100)
+        operated.publish(self._space.kafka, self._topic, operated.TEN_MORE)
 
     def rest(self) -> None:
         """Wait until nothing more is done about what came so far."""
