@@ -90,6 +90,13 @@ class Assignments:
                     fresh.append(record)
         return fresh
 
+    def reach(self, at: places.Partition, position: int) -> None:
+        """Note that everything below a position was read: what of it was not taken is no record."""
+        with self._lock:
+            assigned = self._assigned.get(at)
+            if assigned is not None:
+                assigned.tracked.reach(position)
+
     def finish(self, place: places.Place) -> None:
         """Note that a record needs no more work."""
         with self._lock:

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aftercall.consumers import broker
-from aftercall.consumers.intake import assignments, offsets, places
+from aftercall.consumers.intake import assignments, membership, places
 from aftercall.contracts import services
 
 if typing.TYPE_CHECKING:
@@ -170,11 +170,14 @@ class Poller:
     def _poll(self, consumer: kafka.KafkaConsumer) -> None:
         polled = consumer.poll(timeout_ms=_POLL_MS)
         self._last_poll_s = self._clock()
-        owned = {(at.topic, at.partition) for at in consumer.assignment()}
+        if membership.rejoin(consumer):
+            log.info("join taken up again")
+        owned = membership.owned(consumer)
         self._drop([at for at in self._assigned.known() if at not in owned])
         # Before the new ones count: those that will not wait here get one more poll to leave.
         self._assigned.steer(
-            pause=lambda at: consumer.pause(_partition(at)), resume=lambda at: consumer.resume(_partition(at))
+            pause=lambda at: consumer.pause(membership.partition(at)),
+            resume=lambda at: consumer.resume(membership.partition(at)),
         )
         for topic_partition, raw in polled.items():
             at = topic_partition.topic, topic_partition.partition
@@ -183,23 +186,26 @@ class Poller:
                 fresh = self._assigned.take(at, raw)
                 if fresh:
                     self._deliver(fresh)
-        self._commit(consumer)
+        self._commit(consumer, owned)
 
     def _restore(self, consumer: kafka.KafkaConsumer, at: places.Partition) -> None:
         """Read the state of a partition back from its last commit when it has just been assigned."""
         if at not in self._assigned:
-            last = consumer.committed(_partition(at), metadata=True)
-            self._assigned.restore(
-                at, offsets.Commit(last.offset, last.metadata or "") if last else offsets.Commit(0, "")
-            )
+            self._assigned.restore(at, membership.committed(consumer, at))
 
-    def _commit(self, consumer: kafka.KafkaConsumer) -> None:
+    def _commit(self, consumer: kafka.KafkaConsumer, owned: Collection[places.Partition]) -> None:
         if self._clock() - self._last_commit_s < self._bounds.commit_interval_s:
             return
         self._last_commit_s = self._clock()
+        # The marker that ends a transaction is no record: as the last of a partition it would count as work for ever.
+        for at in owned:
+            position = membership.position(consumer, at)
+            if position is not None:
+                self._restore(consumer, at)
+                self._assigned.reach(at, position)
         due = self._assigned.due()
         if due:
-            consumer.commit_async(_to_kafka(due), callback=self._committed)
+            consumer.commit_async(membership.to_kafka(due), callback=self._committed)
 
     def _committed(self, told: Mapping[typing.Any, typing.Any], answer: object) -> None:
         """Say again at the next commit what the broker did not take."""
@@ -229,7 +235,7 @@ def _listener(poller: Poller, consumer: kafka.KafkaConsumer) -> typing.Any:
             due = poller._assigned.due(of=partitions)
             if due:
                 try:
-                    await consumer.commit_async(_to_kafka(due))
+                    await consumer.commit_async(membership.to_kafka(due))
                 except KafkaError as exc:
                     log.warning("commit at a rebalance failed", extra={"error": type(exc).__name__})
             poller._drop(partitions)
@@ -239,15 +245,3 @@ def _listener(poller: Poller, consumer: kafka.KafkaConsumer) -> typing.Any:
             poller._drop([(at.topic, at.partition) for at in lost])
 
     return Listener()
-
-
-def _to_kafka(commits: Mapping[places.Partition, offsets.Commit]) -> dict[typing.Any, typing.Any]:
-    from kafka.structs import OffsetAndMetadata
-
-    return {_partition(at): OffsetAndMetadata(one.offset, one.metadata, -1) for at, one in commits.items()}
-
-
-def _partition(at: places.Partition) -> typing.Any:
-    from kafka import TopicPartition
-
-    return TopicPartition(*at)

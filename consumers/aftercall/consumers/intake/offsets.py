@@ -75,6 +75,10 @@ class PartitionOffsets:
         heapq.heappush(self._lowest, offset)
         return True
 
+    def reach(self, position: int) -> None:
+        """Note that everything below a position was read; one that was passed already changes nothing."""
+        self._position = max(self._position, position)
+
     def finish(self, offset: int) -> None:
         """Note that an offset that was taken needs no more work; a second time changes nothing."""
         if offset in self._open:

@@ -145,3 +145,17 @@ def test_the_position_is_the_next_offset_that_will_be_read() -> None:
     rig.assigned.drop([OTHER])
 
     assert {AT: 10} == rig.assigned.positions()
+
+
+def test_what_was_passed_without_a_record_is_committed_behind_what_is_unfinished() -> None:
+    """Markers and what retention deleted are no work; a position that is behind takes nothing back."""
+    rig = Rig()
+    (record,) = rig.take(5)
+    rig.assigned.reach(AT, 9)
+    rig.assigned.reach(AT, 7)
+    rig.assigned.reach(OTHER, 4)
+    assert {AT: 9} == rig.assigned.positions()
+    assert {AT: offsets.Commit(5, "")} == rig.assigned.due()
+    rig.assigned.finish(record.place)
+
+    assert {AT: offsets.Commit(9, "")} == rig.assigned.due()
