@@ -341,8 +341,9 @@ def values() -> Schema:
             resources=named("resources"),
             pod=named("pod"),
         ),
+        setup=closed(enabled=FLAG, partitions=whole(1, 10_000), replication=whole(1, 100), buckets=FLAG),
         dev=closed(
-            kafka=closed(enabled=FLAG, image=named("image"), partitions=whole(1, 1000), resources=named("resources")),
+            kafka=closed(enabled=FLAG, image=named("image"), resources=named("resources")),
             s3=closed(
                 enabled=FLAG,
                 image=named("image"),

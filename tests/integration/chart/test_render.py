@@ -403,3 +403,30 @@ def test_values_of_the_documentation_work(render: conftest.Render) -> None:
     (block,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "pools:" in one]
 
     assert {"main"} == set(conftest.every("TranscriptionPool")(render(values=yaml.safe_load(block))))
+
+
+def test_missing_topics_and_buckets_are_made_where_that_is_asked_for(render: conftest.Render) -> None:
+    """By a Job of each pool, with as many partitions as it says, or as `setup` says where it does not."""
+
+    def made(**setup: object) -> dict[str, list[list[str]]]:
+        found = conftest.every("Job")(render(MIG, values={"setup": setup}))
+        specs = {name.rpartition("-")[0]: job["spec"]["template"]["spec"] for name, job in found.items()}
+        return {
+            name: [one["args"] for one in (*spec.get("initContainers", ()), *spec["containers"])]
+            for name, spec in specs.items()
+            if name.endswith("-setup")
+        }
+
+    def topics(partitions: int, replication: int) -> list[str]:
+        return ["topics", "--create", "--replication", str(replication), "--partitions", str(partitions)]
+
+    assert {} == made()
+    buckets = ["buckets", "--create"]
+    assert {
+        "calls-aftercall-live-setup": [buckets, topics(12, 3)],
+        "calls-aftercall-bulk-setup": [buckets, topics(24, 3)],
+    } == made(enabled=True)
+    assert {
+        "calls-aftercall-live-setup": [topics(12, 2)],
+        "calls-aftercall-bulk-setup": [topics(48, 2)],
+    } == made(enabled=True, buckets=False, partitions=48, replication=2)

@@ -1,0 +1,37 @@
+{{/* What is made, as a list of "buckets" and "topics", in their order. */}}
+{{- define "aftercall.setup.steps" -}}
+{{- $steps := list -}}
+{{- if or (and .Values.setup.enabled .Values.setup.buckets) .Values.dev.s3.enabled -}}{{- $steps = append $steps "buckets" -}}{{- end -}}
+{{- if or .Values.setup.enabled .Values.dev.kafka.enabled -}}{{- $steps = append $steps "topics" -}}{{- end -}}
+{{- toYaml $steps -}}
+{{- end -}}
+
+{{/* Settings with the pool's topics and buckets, and with webhooks the relay's topics. (dict "root" $ "pool" <pool>) */}}
+{{- define "aftercall.settings.setup" -}}
+{{- $made := dict -}}
+{{- with .root.Values.relay.webhooks.apiUrl -}}{{- $_ := set $made "webhooks" (dict "api_url" .) -}}{{- end -}}
+{{- omit (include "aftercall.settings.whole" (dict "root" .root "pool" .pool "made" $made "over" (dict)) | fromYaml) "telemetry" | toYaml -}}
+{{- end -}}
+
+{{/* The container of a step: as metadata, "step", "partitions". */}}
+{{- define "aftercall.setup.container" -}}
+{{- $args := list .step "--create" -}}
+{{- if eq .step "topics" -}}
+{{- $replication := ternary 1 (int .root.Values.setup.replication) .root.Values.dev.kafka.enabled -}}
+{{- $args = concat $args (list "--replication" (toString $replication) "--partitions" (toString .partitions)) -}}
+{{- end -}}
+image: {{ include "aftercall.image" (dict "root" .root "image" .root.Values.image) }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args: {{ toJson $args }}
+{{ include "aftercall.containerSecurity" .root }}
+env:
+  - {name: AFTERCALL_SETTINGS_FILE, value: /etc/aftercall/settings.yaml}
+  {{- include "aftercall.secrets.env" . | nindent 2 }}
+resources:
+  requests: {cpu: 100m, memory: 128Mi}
+  limits: {memory: 256Mi}
+volumeMounts:
+  - {name: settings, mountPath: /etc/aftercall/settings.yaml, subPath: settings.yaml, readOnly: true}
+  {{- include "aftercall.secrets.mounts" . | nindent 2 }}
+  {{- include "aftercall.commonMounts" . | nindent 2 }}
+{{- end -}}
