@@ -7,9 +7,10 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import charted
 import cluster
 import httpx2
 import kafka
@@ -46,7 +47,7 @@ def deployment(name: str, replicas: int, **labels: str) -> kubeclient.Manifest:
             "template": {
                 "metadata": {"labels": selector | labels},
                 "spec": {
-                    "serviceAccountName": "consumers",
+                    "serviceAccountName": charted.CONSUMERS,
                     "containers": [{"name": "main", "image": "example.invalid/main:1"}],
                 },
             },
@@ -60,7 +61,7 @@ def pool(name: str, *, topic: str = "", group: str = "", **more: Any) -> kubecli
         "consumerGroup": group or name,
         "topics": [{"name": topic or name}],
         "deferredTopic": f"{topic or name}.deferred",
-        "backend": {"kind": "Deployment", "deployment": {"name": f"{name}-speech"}},
+        "backend": {"kind": "Deployment", "deployment": {"name": charted.deployment(name, "speech")}},
         "scaling": {
             "minReplicas": 0,
             "maxReplicas": 4,
@@ -69,7 +70,7 @@ def pool(name: str, *, topic: str = "", group: str = "", **more: Any) -> kubecli
             "coldStartSeconds": 5,
         },
         "consumers": {
-            "deployment": f"{name}-consumers",
+            "deployment": charted.deployment(name, "consumers"),
             "minReplicas": 0,
             "maxReplicas": 4,
             "stabilizationSeconds": 0,
@@ -96,52 +97,6 @@ def growing(name: str, topic: str, group: str) -> kubeclient.Manifest:
     return made
 
 
-def rights(namespace: str, deployments: Iterable[str], config_maps: Iterable[str], *, account: str) -> str:
-    """Return the operator's account and its rights, as docs/operator.md lists them, and the consumers' account."""
-    named = json.dumps(list(deployments))
-    return f"""
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: {account}}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: consumers}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: {account}}}
-rules:
-- {{apiGroups: [apps], resources: [deployments], resourceNames: {named}, verbs: [get]}}
-- {{apiGroups: [apps], resources: [deployments/scale], resourceNames: {named}, verbs: [update]}}
-- {{apiGroups: [""], resources: [pods], verbs: [get, list, patch]}}
-- {{apiGroups: [aftercall.io], resources: [transcriptionpools, tenants], verbs: [list, watch]}}
-- {{apiGroups: [aftercall.io], resources: [transcriptionpools/status, tenants/status], verbs: [patch]}}
-- {{apiGroups: [""], resources: [events], verbs: [create]}}
-- {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}}
-- {{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [operator], verbs: [get, update]}}
-- {{apiGroups: [""], resources: [configmaps], resourceNames: {json.dumps(list(config_maps))}, verbs: [get, patch]}}
-- {{apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [list]}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: {account}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account}}}
-subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: {namespace}-{account}}}
-rules: [{{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {namespace}-{account}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {namespace}-{account}}}
-subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]
-"""
-
-
 @dataclasses.dataclass
 class Namespace:
     """A namespace of pools, of which each has its Deployments, and one Kafka."""
@@ -152,21 +107,25 @@ class Namespace:
     folder: pathlib.Path
     pools: tuple[str, ...]
     through: plane.Between | None = None
-    account: str = "operator"
-    config_maps: tuple[str, ...] = ("tenants-0",)
+    account: str = charted.OPERATOR
+    shards: int = 1
+    """In how many ConfigMaps tenants are."""
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     may_be_refused: bool = False
     """Whether the API server is started anew: one that has not read its roles yet forbids everything to everybody."""
 
     def __post_init__(self) -> None:
-        deployments = [f"{pool}-{part}" for pool in self.pools for part in ("speech", "consumers")]
         client = self.client
-        made = rights(self.name, deployments, self.config_maps, account=self.account)
+        made = charted.operator(self.name, self.pools, self.shards)
+        if self.account != charted.OPERATOR:
+            made += charted.bound(made, self.account)
         client.apply(made, namespace=self.name)
-        for name in deployments:
-            client.apply(deployment(name, 0), namespace=self.name)
-        for name in self.config_maps:
-            client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}, namespace=self.name)
+        for pool in self.pools:
+            for part in ("speech", "consumers"):
+                client.apply(deployment(charted.deployment(pool, part), 0), namespace=self.name)
+        (told,) = (each for each in made if (each["kind"], each["metadata"]["name"]) == ("ConfigMap", charted.OPERATOR))
+        self.settings_file = self.folder / f"{self.name}.yaml"
+        self.settings_file.write_text(told["data"]["settings.yaml"])
         self.telemetry, self.reports = process.free_port(), process.free_port()
         self.operator: cluster.Consumer | None = None
 
@@ -180,13 +139,10 @@ class Namespace:
         config = self.control_plane.kubeconfig_for(self.name, self.account, through=self.through)
         env = {
             "KUBECONFIG": str(config),
+            "AFTERCALL_SETTINGS_FILE": str(self.settings_file),
             "AFTERCALL_KAFKA__BOOTSTRAP_SERVERS": json.dumps([self.kafka]),
-            "AFTERCALL_OPERATOR__NAMESPACE": self.name,
             "AFTERCALL_OPERATOR__PORT": str(self.reports),
-            "AFTERCALL_OPERATOR__SERVICE_ACCOUNTS": '["consumers"]',
-            "AFTERCALL_OPERATOR__LEASE": "operator",
             "AFTERCALL_OPERATOR__LEASE_S": str(LEASE_S),
-            "AFTERCALL_OPERATOR__TENANTS_CONFIG_MAPS": json.dumps(self.config_maps),
             "AFTERCALL_OPERATOR__INTERVAL_S": "1",
             "AFTERCALL_TELEMETRY__PORT": str(self.telemetry),
             "AFTERCALL_TELEMETRY__LOG_FORMAT": "json",
@@ -280,7 +236,7 @@ class Namespace:
         """Return a token of a consumer's pod, asked for once."""
         tokens = self.__dict__.setdefault("_tokens", {})
         if pod not in tokens:
-            tokens[pod] = self.control_plane.token(self.name, "consumers", audiences=[AUDIENCE], pod=pod)
+            tokens[pod] = self.control_plane.token(self.name, charted.CONSUMERS, audiences=[AUDIENCE], pod=pod)
         return str(tokens[pod])
 
     def writers(self) -> set[str]:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import charted
 import cluster
 import material
 import obstore
@@ -140,7 +141,7 @@ class Service:
             for at, (_, _, pcm) in enumerate(material.sentences(4)):
                 obstore.put(ours.bucket(ours.inbox), f"sentence-{at}.wav", material.wav(pcm, 16_000))
             scaling = {"minReplicas": 1, "maxReplicas": 2, "capacityAudioSecondsPerMinute": 3000}
-            consumers = {"deployment": f"{name}-consumers", "minReplicas": 1, "maxReplicas": 1}
+            consumers = {"deployment": charted.deployment(name, "consumers"), "minReplicas": 1, "maxReplicas": 1}
             self._space.client.apply(
                 operated.pool(
                     name,
@@ -167,7 +168,7 @@ class Service:
         self._feeder.start()
 
     def _pods_of(self, name: str) -> list[str]:
-        return self._space.pods(f"{name}-consumers")
+        return self._space.pods(charted.deployment(name, "consumers"))
 
     def _consume(self, name: str) -> None:
         pod = self._pods[name] = self._pods_of(name)[0]

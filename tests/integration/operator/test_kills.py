@@ -84,7 +84,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
     took_s = []
     for at in range(KILLS):
         cluster.wait_until(lambda: _agrees(space), timeout_s=WITHIN_S, what="status and replicas agree")
-        before = space.asked("calls-speech")
+        before = space.asked("aftercall-calls-speech")
         if (moment := MOMENTS[at % len(MOMENTS)]) is not None:
             killer.arm(moment)
             operated.publish(space.kafka, topic, operated.TEN_MORE)
@@ -97,7 +97,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
         space.start()
         since = time.monotonic()
         cluster.wait_until(
-            lambda before=before: space.asked("calls-speech") > before and _agrees(space),
+            lambda before=before: space.asked("aftercall-calls-speech") > before and _agrees(space),
             timeout_s=WITHIN_S,
             what=f"the pool is scaled and says so, after {moment}",
         )
@@ -107,7 +107,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
         f"operator killed: n {len(took_s)}, scaled and told when ready: median {statistics.median(took_s):.1f} s,"
         f" max {max(took_s):.1f} s"
     )
-    to = [replicas for _, _, replicas in space.scaled("calls-speech")]
+    to = [replicas for _, _, replicas in space.scaled("aftercall-calls-speech")]
     assert to == sorted(set(to)), "something was taken away, or written twice"
     assert {space.user} == space.writers()
 
@@ -116,5 +116,5 @@ def _agrees(space: operated.Namespace) -> bool:
     """Say whether the pool's status tells of what is there."""
     status = space.get("TranscriptionPool", "calls").get("status", {})
     return "True" == space.condition("calls")[0] and status.get("wantedReplicas") == space.asked(
-        "calls-speech"
+        "aftercall-calls-speech"
     ) == status.get("replicas")

@@ -32,7 +32,7 @@ def _tenant(at: int) -> dict[str, Any]:
 @pytest.mark.timeout(300)
 def test_a_thousand_tenants_are_told_within_30_s_and_the_broken_disturb_nobody(namespace_of: Build) -> None:
     """From creation to Ready, and a pool of theirs is scaled meanwhile."""
-    space = namespace_of("calls", "broken", config_maps=tuple(f"tenants-{at}" for at in range(4)))
+    space = namespace_of("calls", "broken", shards=4)
     topic = f"{space.name}.calls"
     space.client.apply(operated.pool("calls", topic=topic, group=space.name), namespace=space.name)
     space.client.apply(operated.pool("broken", topic=f"{space.name}.nowhere"), namespace=space.name)
@@ -68,11 +68,11 @@ def test_a_thousand_tenants_are_told_within_30_s_and_the_broken_disturb_nobody(n
     published, scaled_s = time.monotonic(), None
     while len(told) < TENANTS:
         look()
-        if scaled_s is None and space.asked("calls-speech") > 0:
+        if scaled_s is None and space.asked("aftercall-calls-speech") > 0:
             scaled_s = time.monotonic() - published
         assert time.monotonic() - published < 60, f"{TENANTS - len(told)} tenants were told nothing"
         time.sleep(0.5)
-    cluster.wait_until(lambda: space.asked("calls-speech") > 0, timeout_s=10, what="the pool is scaled")
+    cluster.wait_until(lambda: space.asked("aftercall-calls-speech") > 0, timeout_s=10, what="the pool is scaled")
 
     took_s = sorted(at - created[name] for name, (status, at) in told.items() if status == "True")
     broken = sorted(name for name, (status, _) in told.items() if status == "False")
@@ -85,5 +85,6 @@ def test_a_thousand_tenants_are_told_within_30_s_and_the_broken_disturb_nobody(n
     assert sorted(f"tenant-{at}" for at in range(TENANTS) if at % _BROKEN == _BROKEN - 1) == broken
     assert "IdTaken" == space.condition(broken[0], kind="Tenant")[1]
     assert 200 == space.probe("healthz")[0]
-    compiled = sum(space.get("ConfigMap", name)["data"]["tenants.yaml"].count('"name":') for name in space.config_maps)
+    maps = [space.get("ConfigMap", f"aftercall-tenants-{at}") for at in range(4)]
+    compiled = sum(each["data"]["tenants.yaml"].count('"name":') for each in maps)
     assert TENANTS - len(broken) == compiled

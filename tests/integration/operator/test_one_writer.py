@@ -72,13 +72,13 @@ def test_another_operator_takes_over_within_30_s_and_they_never_write_by_turns(
         time.sleep(1)
     cluster.wait_until(lambda: bool(first.scaled()), timeout_s=20, what="the pool is scaled at all")
     assert (503, "not ready: waits for the Lease\n") == waits.probe("readyz")
-    before = first.asked("calls-speech")
+    before = first.asked("aftercall-calls-speech")
 
     assert leads.operator is not None
     leads.operator.kill()
     killed = time.monotonic()
     _add(first, 200)
-    cluster.wait_until(lambda: first.asked("calls-speech") > before, timeout_s=30, what="the other scales")
+    cluster.wait_until(lambda: first.asked("aftercall-calls-speech") > before, timeout_s=30, what="the other scales")
     print(f"fail-over: the other operator's first write {time.monotonic() - killed:.1f} s after the first was killed")
 
     leads.start(wait=False)
@@ -87,9 +87,9 @@ def test_another_operator_takes_over_within_30_s_and_they_never_write_by_turns(
         _add(first)
         time.sleep(1)
     cluster.wait_until(lambda: 503 == leads.probe("readyz")[0], timeout_s=20, what="the first is back, and waits")
-    before = first.asked("calls-speech")
+    before = first.asked("aftercall-calls-speech")
     _add(first, 200)
-    cluster.wait_until(lambda: first.asked("calls-speech") > before, timeout_s=20, what="the other goes on")
+    cluster.wait_until(lambda: first.asked("aftercall-calls-speech") > before, timeout_s=20, what="the other goes on")
     assert [leads.user, waits.user] == _turns(first)
 
 
@@ -106,13 +106,13 @@ def test_a_write_that_comes_after_another_took_over_is_not_taken(
     for each in (first, second):
         each.settle("calls")
     _add(first)
-    cluster.wait_until(lambda: bool(first.scaled("calls-speech")), timeout_s=30, what="the first scales")
+    cluster.wait_until(lambda: bool(first.scaled("aftercall-calls-speech")), timeout_s=30, what="the first scales")
     cluster.wait_until(lambda: "True" == first.condition("calls")[0], timeout_s=30, what="nothing is to be done")
     held: list[gateway.Request] = []
 
     def hold(request: gateway.Request) -> gateway.Fate:
         # From the write on, nothing of the first's comes through, its renewals of the Lease neither.
-        if held or request.is_for("PUT", "/deployments/calls-speech/scale"):
+        if held or request.is_for("PUT", "/deployments/aftercall-calls-speech/scale"):
             held.append(request)
             return gateway.HOLD
         return None
@@ -147,13 +147,15 @@ def test_nothing_is_written_where_an_autoscaler_does(namespace_of: Build) -> Non
     space.start()
     space.settle("calls")
     _add(space)
-    cluster.wait_until(lambda: bool(space.scaled("calls-speech")), timeout_s=30, what="the pool is scaled at all")
+    cluster.wait_until(
+        lambda: bool(space.scaled("aftercall-calls-speech")), timeout_s=30, what="the pool is scaled at all"
+    )
     autoscaler = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "somebody"},
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "calls-speech"},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "aftercall-calls-speech"},
             "maxReplicas": 3,
         },
     }
@@ -161,12 +163,14 @@ def test_nothing_is_written_where_an_autoscaler_does(namespace_of: Build) -> Non
     cluster.wait_until(
         lambda: "True" == space.condition("calls", "ScalingConflict")[0], timeout_s=20, what="the conflict is told"
     )
-    before = [each for each in space.scaled("calls-speech") if each[0] == space.user]
+    before = [each for each in space.scaled("aftercall-calls-speech") if each[0] == space.user]
     for _ in range(5):
         _add(space)
         time.sleep(1)
-    assert before == [each for each in space.scaled("calls-speech") if each[0] == space.user]
-    asked = space.asked("calls-speech")
+    assert before == [each for each in space.scaled("aftercall-calls-speech") if each[0] == space.user]
+    asked = space.asked("aftercall-calls-speech")
     space.client.delete("HorizontalPodAutoscaler", "somebody", namespace=space.name)
-    cluster.wait_until(lambda: space.asked("calls-speech") > asked, timeout_s=20, what="the operator scales again")
+    cluster.wait_until(
+        lambda: space.asked("aftercall-calls-speech") > asked, timeout_s=20, what="the operator scales again"
+    )
     assert "False" == space.condition("calls", "ScalingConflict")[0]

@@ -25,12 +25,16 @@ def test_a_message_wakes_a_pool_that_sleeps(namespace_of: Build, shared_kafka: b
 
     operated.publish(shared_kafka.address, topic, 1)
     published = time.monotonic()
-    cluster.wait_until(lambda: space.asked("calls-speech") > 0, timeout_s=10, what="a speech server is asked for")
+    cluster.wait_until(
+        lambda: space.asked("aftercall-calls-speech") > 0, timeout_s=10, what="a speech server is asked for"
+    )
     took_s = time.monotonic() - published
-    cluster.wait_until(lambda: space.asked("calls-consumers") > 0, timeout_s=2, what="a consumer is asked for")
+    cluster.wait_until(
+        lambda: space.asked("aftercall-calls-consumers") > 0, timeout_s=2, what="a consumer is asked for"
+    )
 
     print(f"event published to first replica asked for: {took_s:.1f} s")
-    assert {f"system:serviceaccount:{space.name}:operator"} == space.writers()
+    assert {f"system:serviceaccount:{space.name}:aftercall-operator"} == space.writers()
 
 
 def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
@@ -40,13 +44,22 @@ def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
     space = namespace_of("calls")
     topic = f"{space.name}.calls"
     operated.publish(shared_kafka.address, topic, 320)
-    consumers = {"deployment": "calls-consumers", "minReplicas": 1, "maxReplicas": 4, "stabilizationSeconds": 0}
+    consumers = {
+        "deployment": "aftercall-calls-consumers",
+        "minReplicas": 1,
+        "maxReplicas": 4,
+        "stabilizationSeconds": 0,
+    }
     space.client.apply(operated.pool("calls", topic=topic, group=space.name, consumers=consumers), namespace=space.name)
     space.start()
-    cluster.wait_until(lambda: 4 == space.asked("calls-speech"), timeout_s=30, what="speech servers are asked for")
-    cluster.wait_until(lambda: 4 == len(space.pods("calls-consumers")), timeout_s=30, what="consumers are there")
+    cluster.wait_until(
+        lambda: 4 == space.asked("aftercall-calls-speech"), timeout_s=30, what="speech servers are asked for"
+    )
+    cluster.wait_until(
+        lambda: 4 == len(space.pods("aftercall-calls-consumers")), timeout_s=30, what="consumers are there"
+    )
 
-    busy, *idle = space.pods("calls-consumers")
+    busy, *idle = space.pods("aftercall-calls-consumers")
     positions = tuple(reports.Position(topic=topic, partition=at, position=80) for at in range(4))
     waiting = reports.TenantLoad(tenant="acme", waiting=319, waiting_audio_s=95_700.0, running_audio_s=300.0)
     assert 200 == space.report("calls", busy, tenants=(waiting,), positions=positions)[0]
@@ -54,18 +67,21 @@ def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
         assert 200 == space.report("calls", each)[0]
     read = 'aftercall_operator_unread_records{pool="calls"} 0.0'
     cluster.wait_until(lambda: read in space.probe("metrics")[1], timeout_s=10, what="a look has heard the consumers")
-    assert (4, 4) == (space.asked("calls-speech"), space.asked("calls-consumers"))
+    assert (4, 4) == (space.asked("aftercall-calls-speech"), space.asked("aftercall-calls-consumers"))
 
     operated.commit(shared_kafka.address, space.name, topic, 80)
     running = reports.TenantLoad(tenant="acme", running_audio_s=300.0, served_audio_s=95_700.0)
 
     def is_down() -> bool:
         # The idle consumers go on reporting; one that is gone cannot.
-        there = space.pods("calls-consumers")
+        there = space.pods("aftercall-calls-consumers")
         for each in [busy, *idle]:
             if each in there:
                 space.report("calls", each, **({"tenants": (running,), "positions": positions} if each == busy else {}))
-        return down == (space.asked("calls-speech"), space.asked("calls-consumers")) and [busy] == there
+        return (
+            down == (space.asked("aftercall-calls-speech"), space.asked("aftercall-calls-consumers"))
+            and [busy] == there
+        )
 
     # While something is worked on, the last speech server stays.
     down = 1, 1
@@ -74,7 +90,7 @@ def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
     cluster.wait_until(is_down, timeout_s=60, what="the pool is at its minimum")
     status = space.get("TranscriptionPool", "calls")["status"]
     assert ("True", 0) == (space.condition("calls", "BacklogKnown")[0], status["backlogAudioSeconds"])
-    assert {f"system:serviceaccount:{space.name}:operator"} == space.writers()
+    assert {f"system:serviceaccount:{space.name}:aftercall-operator"} == space.writers()
 
 
 def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
@@ -87,13 +103,13 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
     made = {name: operated.pool(name, topic=topic, group=topic) for name, topic in topics.items()}
     made["late"]["spec"]["topics"] = made["calls"]["spec"]["topics"]
     made["mute"]["spec"]["topics"] = [{"name": f"{space.name}.nowhere"}]
-    space.client.delete("Deployment", "gone-speech", namespace=space.name)
+    space.client.delete("Deployment", "aftercall-gone-speech", namespace=space.name)
     autoscaler = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "somebody"},
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled-speech"},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "aftercall-scaled-speech"},
             "maxReplicas": 3,
         },
     }
@@ -106,12 +122,14 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
         operated.publish(shared_kafka.address, topics[name], 160)
     space.start()
 
-    cluster.wait_until(lambda: 4 == space.asked("calls-speech"), timeout_s=30, what="the healthy pool is scaled")
+    cluster.wait_until(
+        lambda: 4 == space.asked("aftercall-calls-speech"), timeout_s=30, what="the healthy pool is scaled"
+    )
     cluster.wait_until(lambda: "True" == space.condition("calls")[0], timeout_s=30, what="the healthy pool is ready")
     expected = {
         "scaled": ("ScalingConflict", "True", "ScalingConflict", "HorizontalPodAutoscaler somebody"),
         "late": ("Valid", "False", "TopicTaken", "that of pool calls"),
-        "gone": ("ReplicasAvailable", "False", "TargetMissing", "gone-speech"),
+        "gone": ("ReplicasAvailable", "False", "TargetMissing", "aftercall-gone-speech"),
         "mute": ("BacklogKnown", "False", "UnknownBacklog", f"{space.name}.nowhere"),
     }
     for name, (kind, status, reason, said) in expected.items():
@@ -122,7 +140,7 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
         )
         assert said in space.condition(name, kind)[2]
         assert "False" == space.condition(name)[0]
-    assert (0, 0) == (space.asked("scaled-speech"), space.asked("late-consumers"))
+    assert (0, 0) == (space.asked("aftercall-scaled-speech"), space.asked("aftercall-late-consumers"))
     wrote = {
         event.name
         for event in space.control_plane.audit()
@@ -130,7 +148,12 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
         and event.user.endswith(":operator")
         and event.verb == "update"
     }
-    assert {"calls-speech", "calls-consumers", "scaled-consumers", "gone-consumers"} == wrote
+    assert {
+        "aftercall-calls-speech",
+        "aftercall-calls-consumers",
+        "aftercall-scaled-consumers",
+        "aftercall-gone-consumers",
+    } == wrote
     assert {"Normal", "Warning"} == {
         each["type"]
         for each in space.client.list("Event", namespace=space.name)
@@ -150,8 +173,12 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
         made["spec"][part]["stabilizationSeconds"] = 300
     space.client.apply(made, namespace=space.name)
     space.start()
-    cluster.wait_until(lambda: 4 == space.asked("calls-speech"), timeout_s=30, what="speech servers are asked for")
-    cluster.wait_until(lambda: 4 == space.asked("calls-consumers"), timeout_s=30, what="consumers are asked for")
+    cluster.wait_until(
+        lambda: 4 == space.asked("aftercall-calls-speech"), timeout_s=30, what="speech servers are asked for"
+    )
+    cluster.wait_until(
+        lambda: 4 == space.asked("aftercall-calls-consumers"), timeout_s=30, what="consumers are asked for"
+    )
     assert space.operator is not None
     space.operator.kill()
     operated.commit(shared_kafka.address, space.name, topic, 80)
@@ -167,9 +194,9 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
 
     looks = 'aftercall_operator_decisions_total{fleet="speech",pool="calls",reason="Stabilizing"}'
     cluster.wait_until(lambda: looks in space.probe("metrics")[1], timeout_s=20, what="a look has held what is there")
-    assert (4, 4) == (space.asked("calls-speech"), space.asked("calls-consumers"))
+    assert (4, 4) == (space.asked("aftercall-calls-speech"), space.asked("aftercall-calls-consumers"))
     assert space.operator.stop(20) == 0
-    assert "" == space.get("Lease", "operator")["spec"].get("holderIdentity")
+    assert "" == space.get("Lease", "aftercall-operator")["spec"].get("holderIdentity")
 
 
 def test_tenants_are_compiled_and_told(namespace_of: Build) -> None:
@@ -181,7 +208,7 @@ def test_tenants_are_compiled_and_told(namespace_of: Build) -> None:
     space.start()
 
     def compiled() -> str:
-        return str(space.get("ConfigMap", "tenants-0").get("data", {}).get("tenants.yaml", ""))
+        return str(space.get("ConfigMap", "aftercall-tenants-0").get("data", {}).get("tenants.yaml", ""))
 
     cluster.wait_until(lambda: '"acme"' in compiled(), timeout_s=20, what="the tenant is compiled")
     cluster.wait_until(
@@ -190,23 +217,23 @@ def test_tenants_are_compiled_and_told(namespace_of: Build) -> None:
     cluster.wait_until(
         lambda: ("False", "IdTaken") == space.condition("beta", kind="Tenant")[:2], timeout_s=10, what="the other, too"
     )
-    version = space.get("ConfigMap", "tenants-0")["metadata"]["resourceVersion"]
+    version = space.get("ConfigMap", "aftercall-tenants-0")["metadata"]["resourceVersion"]
     space.client.delete("Tenant", "beta", namespace=space.name)
     space.client.apply({**good, "metadata": {"name": "gamma"}, "spec": {}}, namespace=space.name)
     cluster.wait_until(lambda: '"gamma"' in compiled(), timeout_s=20, what="the third is compiled")
-    assert version != space.get("ConfigMap", "tenants-0")["metadata"]["resourceVersion"]
+    assert version != space.get("ConfigMap", "aftercall-tenants-0")["metadata"]["resourceVersion"]
 
 
 def test_reports_are_answered_within_20_ms(namespace_of: Build) -> None:
     """Of 200 reports, 99 % are, in one of five rounds: others work on this machine; who may not is told so."""
     space = namespace_of("calls", topics=False)
     space.client.apply(operated.pool("calls"), namespace=space.name)
-    space.client.apply(operated.deployment("calls-consumers", 1), namespace=space.name)
+    space.client.apply(operated.deployment("aftercall-calls-consumers", 1), namespace=space.name)
     tenant = {"apiVersion": "aftercall.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"}}
     space.client.apply({**tenant, "spec": {"audioSecondsPerMinute": 600}}, namespace=space.name)
     space.start()
-    cluster.wait_until(lambda: bool(space.pods("calls-consumers")), timeout_s=30, what="a consumer is there")
-    (pod,) = space.pods("calls-consumers")
+    cluster.wait_until(lambda: bool(space.pods("aftercall-calls-consumers")), timeout_s=30, what="a consumer is there")
+    (pod,) = space.pods("aftercall-calls-consumers")
     cluster.wait_until(lambda: 200 == space.report("calls", pod)[0], timeout_s=10, what="a report is answered")
 
     assert 409 == space.report("nothing", pod)[0]

@@ -45,9 +45,9 @@ class Pool:
         cluster.wait_until(self._is_at_rest, timeout_s=60, what="the pool is at rest")
 
     def _is_at_rest(self) -> bool:
-        self._before = self._space.asked("calls-speech")
+        self._before = self._space.asked("aftercall-calls-speech")
         time.sleep(2.5)  # two looks, and a half
-        return self._before == self._space.asked("calls-speech")
+        return self._before == self._space.asked("aftercall-calls-speech")
 
     def change(self) -> None:
         """Change the pool, which only a watch or a list tells of."""
@@ -62,7 +62,7 @@ class Pool:
 
     def has_grown(self) -> bool:
         """Say whether more speech servers are asked for than when it was at rest."""
-        return self._space.asked("calls-speech") > self._before
+        return self._space.asked("aftercall-calls-speech") > self._before
 
 
 def _took_s(condition: Callable[[], bool], what: str, *, since: float) -> float:
@@ -76,7 +76,7 @@ def _told(what: str, took_s: list[float]) -> None:
 
 def _only_grew(space: operated.Namespace) -> bool:
     """Say whether nothing was ever taken away, and nobody but the operator wrote."""
-    to = [replicas for _, _, replicas in space.scaled("calls-speech")]
+    to = [replicas for _, _, replicas in space.scaled("aftercall-calls-speech")]
     return to == sorted(to) and {space.user} == space.writers()
 
 

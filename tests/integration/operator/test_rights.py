@@ -1,12 +1,12 @@
-"""The operator has the rights that its documentation lists: each is needed, and none is missing."""
+"""The operator has the rights that the chart gives it: each is needed, and none is missing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import charted
 import cluster
 import operated
-import yaml
 
 from aftercall.contracts import crds, reports
 
@@ -20,7 +20,7 @@ Right = tuple[str, str]
 def _granted(space: operated.Namespace) -> set[Right]:
     """Return what the operator's roles allow."""
     found: set[Right] = set()
-    for each in yaml.safe_load_all(operated.rights(space.name, ["any"], ["any"], account=space.account)):
+    for each in charted.operator(space.name, space.pools, space.shards):
         for rule in each.get("rules", ()):
             found |= {(verb, resource) for verb in rule["verbs"] for resource in rule["resources"]}
     return found
@@ -44,11 +44,13 @@ def test_every_right_is_used_and_nothing_else_is_asked_for(namespace_of: Build) 
     tenant: dict[str, Any] = {"apiVersion": f"{crds.GROUP}/{crds.VERSION}", "kind": "Tenant"}
     space.client.apply({**tenant, "metadata": {"name": "acme"}, "spec": {}}, namespace=space.name)
     space.start()
-    cluster.wait_until(lambda: len(space.pods("calls-consumers")) > 1, timeout_s=30, what="consumers are there")
+    cluster.wait_until(
+        lambda: len(space.pods("aftercall-calls-consumers")) > 1, timeout_s=30, what="consumers are there"
+    )
     cluster.wait_until(
         lambda: "True" == space.condition("acme", kind="Tenant")[0], timeout_s=20, what="the tenant is compiled"
     )
-    there = space.pods("calls-consumers")
+    there = space.pods("aftercall-calls-consumers")
     running = reports.TenantLoad(tenant="acme", running_audio_s=300.0)
     operated.commit(space.kafka, space.name, topic, 50)
 
@@ -56,9 +58,9 @@ def test_every_right_is_used_and_nothing_else_is_asked_for(namespace_of: Build) 
         for at, pod in enumerate(there):
             # The first works, the others leave: those are looked for.
             more = {"tenants": (running,)} if at == 0 else {"is_draining": True}
-            if pod in space.pods("calls-consumers"):
+            if pod in space.pods("aftercall-calls-consumers"):
                 space.report("calls", pod, **more)
-        return len(space.pods("calls-consumers")) < len(there)
+        return len(space.pods("aftercall-calls-consumers")) < len(there)
 
     cluster.wait_until(is_down, timeout_s=60, what="an idle consumer goes")
     # Nobody reports any more, so that pods are asked for.
@@ -77,31 +79,31 @@ def test_nothing_is_granted_beyond_the_namespace_and_the_names(namespace_of: Bui
         told = {
             (verb, resource, name, namespace): _may(with_its_rights, verb, resource, name, namespace)
             for verb, resource, name, namespace in (
-                ("get", "apps/deployments", "calls-speech", space.name),
-                ("update", "apps/deployments/scale", "calls-speech", space.name),
+                ("get", "apps/deployments", "aftercall-calls-speech", space.name),
+                ("update", "apps/deployments/scale", "aftercall-calls-speech", space.name),
                 ("update", "apps/deployments/scale", "other", space.name),
-                ("update", "apps/deployments", "calls-speech", space.name),
-                ("patch", "apps/deployments", "calls-speech", space.name),
+                ("update", "apps/deployments", "aftercall-calls-speech", space.name),
+                ("patch", "apps/deployments", "aftercall-calls-speech", space.name),
                 ("create", "apps/deployments", "", space.name),
                 ("get", "/secrets", "any", space.name),
                 ("list", "/secrets", "", space.name),
                 ("create", "/pods", "", space.name),
                 ("delete", "/pods", "any", space.name),
-                ("get", "/configmaps", "tenants-0", space.name),
+                ("get", "/configmaps", "aftercall-tenants-0", space.name),
                 ("get", "/configmaps", "another", space.name),
                 ("update", "coordination.k8s.io/leases", "another", space.name),
                 ("list", "aftercall.io/transcriptionpools", "", space.name),
                 ("list", "aftercall.io/transcriptionpools", "", "default"),
-                ("update", "apps/deployments/scale", "calls-speech", "default"),
+                ("update", "apps/deployments/scale", "aftercall-calls-speech", "default"),
                 ("patch", "aftercall.io/transcriptionpools", "calls", space.name),
             )
         }
     finally:
         with_its_rights.close()
     allowed = {
-        ("get", "apps/deployments", "calls-speech", space.name),
-        ("update", "apps/deployments/scale", "calls-speech", space.name),
-        ("get", "/configmaps", "tenants-0", space.name),
+        ("get", "apps/deployments", "aftercall-calls-speech", space.name),
+        ("update", "apps/deployments/scale", "aftercall-calls-speech", space.name),
+        ("get", "/configmaps", "aftercall-tenants-0", space.name),
         ("list", "aftercall.io/transcriptionpools", "", space.name),
     }
     assert allowed == {asked for asked, is_allowed in told.items() if is_allowed}
