@@ -189,6 +189,7 @@ class Reporter:
 
     def _load(self, line: tally.Line, sums: tally.Sums, now_s: float) -> reports.TenantLoad:
         (tenant, rank), oldest_s = line, sums.oldest_announced_s
+        held = self._held.held(tenant, now_s=now_s)
         return reports.TenantLoad(
             tenant=tenant,
             lane=reports.LANES[rank],
@@ -199,7 +200,8 @@ class Reporter:
             served_audio_s=sums.served_s,
             begun_audio_s=sums.begun_s,
             is_throttled=self._backlog.is_throttled(tenant),
-            held_per_s=self._held.held(tenant, now_s=now_s),
+            held_per_s=None if held is None else held.per_s,
+            held_burst_audio_s=None if held is None else held.burst_audio_s,
         )
 
     async def _ask(self, told: reports.ConsumerReport) -> reports.Grants:

@@ -112,7 +112,7 @@ async def test_a_report_says_what_is_here_and_its_answer_is_held(tmp_path: pathl
         heard=reports.Work(done_audio_s=4.0, full_s=1.0),
     )
     assert first == rig.told(0)
-    held = tuple(each.model_copy(update={"held_per_s": 2.0}) for each in (load, bulk))
+    held = tuple(each.model_copy(update={"held_per_s": 2.0, "held_burst_audio_s": 9.0}) for each in (load, bulk))
     assert first.model_copy(update={"number": 2, "epoch": 3, "answered": 7, "tenants": held}) == rig.told(1)
     assert ["Bearer first", "Bearer second"] == [each.headers["authorization"] for each in rig.requests]
     assert [{"t": (60.0,)}] == rig.elsewhere
