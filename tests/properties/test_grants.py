@@ -1,5 +1,8 @@
 """Shares of a limit, whatever is lost, late, restarted or gone: together they are never more than the limit.
 
+Where the limit itself changes, never more than the largest that was in force within the last lease; so one lease after
+it was lowered, no more than the new one.
+
 Everything between two consumers' buckets is real: reports and answers as JSON, the exchange, what a consumer holds and
 how it uses it. Made up are the network, the clocks, and who has the Lease.
 """
@@ -8,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
+import math
 import pathlib
 import random
 import typing
@@ -26,9 +31,15 @@ from aftercall.operator import exchange, grants
 LEASE_S, STALE_S, INTERVAL_S = 60.0, 30.0, 10.0
 MOST = 4
 LIMIT = grants.Limit(10.0, MOST, 6000.0)
-WHOLE = admission.Limit(LIMIT.per_s, LIMIT.burst_audio_s)
+OTHERS = (
+    grants.Limit(40.0, MOST, 6000.0),
+    grants.Limit(20.0, MOST, 12000.0),
+    grants.Limit(10.0, MOST, 24000.0),
+    grants.Limit(5.0, MOST, 6000.0),
+)
 PIECE_S = 15.0
-"""As much as the burst of one floor, so that nothing leaves a debt."""
+"""As much as the smallest burst of one floor, so that nothing leaves a debt."""
+A_MOMENT_S = 1e-6
 SELDOM = st.sampled_from([False, False, False, True])
 ADDRESS = httpx2.Request("POST", "http://operator/v1/reports")
 
@@ -36,8 +47,10 @@ ADDRESS = httpx2.Request("POST", "http://operator/v1/reports")
 class Shop:
     """One consumer's intake: work of one tenant without end, or none, begun as soon as its limit lets it."""
 
-    def __init__(self, clock: typing.Callable[[], float]) -> None:
+    def __init__(self, clock: typing.Callable[[], float], limit: grants.Limit | None) -> None:
         self.clock = clock
+        self.limit = limit
+        """As its tenants file says; None: all may begin, and nothing of it is counted."""
         self.granted: granted.Granted | None = None
         self.tally = tally.Tally()
         self.accounts = turns.Accounts()
@@ -47,7 +60,15 @@ class Shop:
     def terms_of(self, tenant: str) -> turns.Terms:
         """Return the tenant's."""
         assert self.granted is not None
-        return turns.Terms(limit=granted.limit_of(WHOLE, LIMIT.floor_per_s, self.granted, tenant))
+        if self.limit is None:
+            return turns.Terms()
+        whole = admission.Limit(self.limit.per_s, self.limit.burst_audio_s)
+        return turns.Terms(limit=granted.limit_of(whole, self.limit.floor_per_s, self.granted, tenant))
+
+    def read(self, limit: grants.Limit | None) -> None:
+        """Take in another tenants file."""
+        self.limit = limit
+        self.renew_terms()
 
     def add(self, n_pieces: int) -> None:
         """Let work come."""
@@ -62,13 +83,13 @@ class Shop:
             self.tally.begin(turn.item)
             self.tally.end(turn.item, actual_s=PIECE_S)
             self.turns.end(turn, actual_s=PIECE_S)
-            self.begun_s += PIECE_S
+            if self.limit is not None:
+                self.begun_s += PIECE_S
 
     def rate(self) -> float:
-        """Return what may be used now, audio-seconds a second."""
+        """Return what may be used now of the limit, audio-seconds a second."""
         limit = self.terms_of("t").limit
-        assert limit is not None
-        return limit.at(self.clock()).rate
+        return 0.0 if limit is None else limit.at(self.clock()).rate
 
     def level_s(self) -> float:
         """Return what is saved up."""
@@ -121,11 +142,12 @@ class Consumer:
 
 @dataclasses.dataclass
 class Operator:
-    """One that has the Lease, or had it; `held_at_s` by its own clock."""
+    """One that has the Lease, or had it; `held_at_s` by its own clock, and the limit as it was then."""
 
     exchange: exchange.Exchange
     offset_s: float
     held_at_s: float
+    limit: grants.Limit | None
 
 
 class Machine(RuleBasedStateMachine):
@@ -143,8 +165,12 @@ class Machine(RuleBasedStateMachine):
         self.late: list[bytes] = []
         self.operators: list[Operator] = []
         self.is_renewing = True
+        self.limit: grants.Limit | None = LIMIT
+        self.in_force = [(LIMIT, math.inf)]
+        """Limits, and until when what was granted of them may be used. One that was removed is, until another comes:
+        consumers that have not read of it go on."""
         self.let_in_s = 0.0
-        self.seen = (0.0, 0.0)
+        self.seen = (0.0, 0.0, 0.0)
 
     @initialize(n=st.integers(2, MOST))
     def begin(self, n: int) -> None:
@@ -152,14 +178,14 @@ class Machine(RuleBasedStateMachine):
         self.an_operator_takes_the_lease(really=True)
         self.now_s += LEASE_S
         self.operators[-1].held_at_s += LEASE_S
-        self.seen = (self.now_s, 0.0)
+        self.seen = (self.now_s, 0.0, 0.0)
         for _ in range(n):
             self.a_consumer_joins()
 
     def start(self, name: str) -> Consumer:
         """Start a process."""
         offset_s = self.rng.uniform(-1e4, 1e4)
-        shop, wire = Shop(lambda: self.now_s + offset_s), Wire()
+        shop, wire = Shop(lambda: self.now_s + offset_s, self.limit), Wire()
         told = {"url": "http://operator", "pool": "calls", "token_file": pathlib.Path("/dev/null")}
         reporter = reporting.Reporter(
             sections.Reporting.model_validate(told),
@@ -187,9 +213,14 @@ class Machine(RuleBasedStateMachine):
         for _ in range(3):
             self.now_s += passed_s / 3
             if self.is_renewing:
-                self.operators[-1].held_at_s = self.now_s + self.operators[-1].offset_s
+                self.renew()
             for each in (*self.consumers, *self.silent):
                 each.shop.work()
+
+    def renew(self) -> None:
+        """Let the operator renew the Lease; it hears of the limit's changes too."""
+        self.operators[-1].held_at_s = self.now_s + self.operators[-1].offset_s
+        self.operators[-1].limit = self.limit
 
     @rule(at=st.integers(0, 3), n_pieces=st.sampled_from([1, 5, 50, 300]))
     def work_comes(self, at: int, n_pieces: int) -> None:
@@ -306,7 +337,7 @@ class Machine(RuleBasedStateMachine):
         try:
             answer = operator.exchange.hear(
                 reports.ConsumerReport.model_validate_json(question),
-                {"t": LIMIT},
+                {} if operator.limit is None else {"t": operator.limit},
                 now_s=self.now_s + operator.offset_s,
                 held_at_s=operator.held_at_s,
             )
@@ -326,7 +357,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.is_renewing = True
         offset_s = self.rng.uniform(-1e4, 1e4)
-        new = Operator(exchange.Exchange(lease_s=LEASE_S, stale_s=STALE_S), offset_s, self.now_s + offset_s)
+        new = Operator(exchange.Exchange(lease_s=LEASE_S, stale_s=STALE_S), offset_s, self.now_s + offset_s, self.limit)
         new.exchange.begin(len(self.operators) + 1, now_s=new.held_at_s)
         self.operators.append(new)
         for at, each in enumerate(self.consumers):
@@ -401,15 +432,41 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def together_they_are_within_the_limit(self) -> None:
-        """In rates, in what is saved up, and in what was let in over any time: that time's part, and the burst."""
+        """In rates, in what is saved up, and in what was let in over any time: that time's part, and the burst.
+
+        Grants within the largest limit that is in force, and floors as each one's tenants file says.
+        """
         shops = [each.shop for each in (*self.consumers, *self.silent)]
-        assert sum(each.rate() for each in shops) <= LIMIT.per_s * (1 + 1e-9)
+        limits = [each.limit for each in shops if each.limit is not None]
+        floors_per_s = sum(each.floor_per_s for each in limits)
+        floors_burst_s = sum(each.burst_of(each.floor_per_s) for each in limits)
+        assert sum(each.rate() for each in shops) <= (self.shared(self.now_s)[0] + floors_per_s) * (1 + 1e-9)
         saved_s = sum(each.level_s() for each in shops)
-        assert saved_s <= LIMIT.burst_audio_s * (1 + 1e-9)
+        assert saved_s <= (self.shared(self.now_s)[1] + floors_burst_s) * (1 + 1e-9)
         let_in_s = self.let_in_s + sum(each.begun_s for each in shops)
-        at_s, before_s = self.seen
-        assert let_in_s + saved_s - before_s <= LIMIT.per_s * (self.now_s - at_s) + 1e-6
-        self.seen = (self.now_s, let_in_s + saved_s)
+        at_s, before_s, before_per_s = self.seen
+        may_s = before_per_s * (self.now_s - at_s)
+        ends_s = sorted({min(max(at_s, until_s), self.now_s) for _, until_s in self.in_force} | {at_s, self.now_s})
+        may_s += sum(self.shared(since_s)[0] * (until_s - since_s) for since_s, until_s in itertools.pairwise(ends_s))
+        assert let_in_s + saved_s - before_s <= may_s + 1e-6 + A_MOMENT_S * 40
+        self.seen = (self.now_s, let_in_s + saved_s, floors_per_s)
+
+    def shared(self, at_s: float) -> tuple[float, float]:
+        """Return the largest rate and the largest burst that grants of limits in force are together."""
+        in_force = [limit for limit, until_s in self.in_force if at_s < until_s + A_MOMENT_S]
+        return (
+            max(each.shared_per_s() for each in in_force),
+            max(each.burst_of(each.shared_per_s()) for each in in_force),
+        )
+
+    def change(self, limit: grants.Limit | None) -> None:
+        """Let the limit be another, or none; whoever can renew the Lease knows at once, and consumers later."""
+        if limit is not None and limit != self.in_force[-1][0]:
+            self.in_force[-1] = (self.in_force[-1][0], self.now_s + LEASE_S)
+            self.in_force.append((limit, math.inf))
+        self.limit = limit
+        if self.is_renewing:
+            self.renew()
 
     def teardown(self) -> None:
         """Left alone, they use all of it within a lease and two rounds, and whoever has work gets some done."""
@@ -419,17 +476,20 @@ class Machine(RuleBasedStateMachine):
         self.silent.clear()
         for name in self.ended:
             self.operators[-1].exchange.gone("calls", name)
+        if self.limit is None:
+            self.change(LIMIT)
         for each in self.consumers:
             if each.asking is not None:
                 self.give_up(each)
             each.operator = self.operators[-1]
+            each.shop.read(self.limit)
             each.shop.add(600)
             each.shop.work()
         self.is_renewing = True
         begun_s = [each.shop.begun_s for each in self.consumers]
         for _ in range(round(LEASE_S / INTERVAL_S) + 3):
             for at in range(len(self.consumers)):
-                self.operators[-1].held_at_s = self.now_s + self.operators[-1].offset_s
+                self.renew()
                 self.a_consumer_asks_and_is_answered(at)
                 self.together_they_are_within_the_limit()
             self.time_passes(INTERVAL_S)
@@ -437,10 +497,48 @@ class Machine(RuleBasedStateMachine):
         self.loop.close()
         if self.consumers:
             rates = [each.shop.rate() for each in self.consumers]
-            assert sum(rates) >= 0.99 * LIMIT.per_s
+            assert self.limit is not None
+            assert sum(rates) >= 0.99 * self.limit.per_s
             assert max(rates) - min(rates) < 1e-6
             assert all(each.shop.begun_s > before for each, before in zip(self.consumers, begun_s, strict=True))
 
 
+class ChangingMachine(Machine):
+    """The same, of a limit that is raised, lowered, removed and restored."""
+
+    @rule(limit=st.sampled_from([LIMIT, *OTHERS]))
+    def the_limit_changes(self, limit: grants.Limit) -> None:
+        """While grants of the one before are out."""
+        self.change(limit)
+
+    @rule(really=SELDOM)
+    def the_limit_is_removed(self, really: bool) -> None:
+        """Restored is it by a change."""
+        if really:
+            self.change(None)
+
+    @rule(limit=st.sampled_from(OTHERS), at=st.integers(0, 3))
+    def the_limit_changes_while_one_says_nothing(self, limit: grants.Limit, at: int) -> None:
+        """The others are granted what it leaves."""
+        self.all_ask_and_are_answered(1.0)
+        self.change(limit)
+        for other in range(len(self.consumers)):
+            if other != at:
+                self.consumers[other].shop.add(300)
+        for _ in range(3):
+            for other in range(len(self.consumers)):
+                if other != at:
+                    self.a_consumer_asks_and_is_answered(other)
+
+    @rule(at=st.integers(0, 3))
+    def a_consumer_reads_its_tenants_file(self, at: int) -> None:
+        """Which Kubernetes brings within a minute or two."""
+        shops = [each.shop for each in (*self.consumers, *self.silent)]
+        if shops:
+            shops[at % len(shops)].read(self.limit)
+
+
 TestGrants = Machine.TestCase
 TestGrants.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestChangingLimits = ChangingMachine.TestCase
+TestChangingLimits.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)

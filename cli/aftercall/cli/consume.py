@@ -43,6 +43,10 @@ async def run(configured: settings.Settings) -> None:
         await consumer.start()
         shown = ", ".join(topic.name for topic in configured.kafka.topics)
         typer.echo(f"aftercall is ready: {consumer.owner} consumes {shown}", err=True)
-        probes_of = probes.build_probes(why_not_ready=consumer.poller.why_not_polling, exposition=consumer.exposition)
+        probes_of = probes.build_probes(
+            why_not_ready=consumer.poller.why_not_polling,
+            why_not_healthy=consumer.why_not_healthy,
+            exposition=consumer.exposition,
+        )
         async with server.alongside(configured.telemetry, probes_of):
             await consumer.run(stopping)

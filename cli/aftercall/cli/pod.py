@@ -207,6 +207,10 @@ class Pod:
             if self._web is not None:
                 await self._web.aclose()
 
+    def why_not_healthy(self) -> str | None:
+        """Say what has stood still for so long that a new start is better."""
+        return None if self._reporter is None else self._reporter.why_not_reporting()
+
     def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the metrics as they are now."""
         self._gauges.refresh(n_windows=self._recognizer.n_windows_in_flight)

@@ -32,6 +32,8 @@ _TIMEOUT_S = 10.0
 _LEAVING_S = 5.0
 """For the last report: what it would give back is free once its lease has run out, too."""
 _LONGEST_DELAY_S = 30.0
+_SILENT_S = 120.0
+"""After which nobody can believe that the next report comes: each ends, and is tried again, well within it."""
 _RESULTS = {401: "unauthenticated", 403: "forbidden", 409: "refused", 422: "invalid", 503: "unavailable"}
 
 
@@ -99,6 +101,7 @@ class Reporter:
         self._luck = luck
         self._held = granted.Granted()
         self._number = 0
+        self._tried_at_s: float | None = None
         self._hold(self._held)
 
     @property
@@ -110,9 +113,8 @@ class Reporter:
         """Report until cancelled; once `stopping`, hold nothing any more."""
         n_failed = 0
         while True:
-            if stopping.is_set() and not self._held.is_drained:
-                self._hold(granted.drained(self._held))
-            wait_s = await self.report()
+            self._tried_at_s = self._clock()
+            wait_s = await self._try(stopping)
             n_failed = 0 if wait_s is None else n_failed + 1
             delay_s = self._settings.interval_s
             if wait_s is not None:
@@ -127,6 +129,22 @@ class Reporter:
                     await stopping.wait()
             except TimeoutError:
                 pass
+
+    def why_not_reporting(self) -> str | None:
+        """Say that reports have ended, or stand still; None when all is well, and before the first."""
+        silent_s = 0.0 if self._tried_at_s is None else self._clock() - self._tried_at_s
+        return f"nothing was reported for {silent_s:.0f} s" if silent_s > _SILENT_S else None
+
+    async def _try(self, stopping: asyncio.Event) -> float | None:
+        """Report once; a mistake of our own ends one report, not reporting."""
+        try:
+            if stopping.is_set() and not self._held.is_drained:
+                self._hold(granted.drained(self._held))
+            return await self.report()
+        except Exception:
+            self._observe.add(metrics.REPORTS_SENT, result="mistake")
+            log.exception("report not made, or its answer not applied")
+            return 0.0
 
     async def leave(self) -> None:
         """Say that nothing is here any more, and nothing held; once, since its lease ends by itself."""
@@ -189,6 +207,7 @@ class Reporter:
 
     def _load(self, line: tally.Line, sums: tally.Sums, now_s: float) -> reports.TenantLoad:
         (tenant, rank), oldest_s = line, sums.oldest_announced_s
+        held = self._held.held(tenant, now_s=now_s)
         return reports.TenantLoad(
             tenant=tenant,
             lane=reports.LANES[rank],
@@ -199,7 +218,8 @@ class Reporter:
             served_audio_s=sums.served_s,
             begun_audio_s=sums.begun_s,
             is_throttled=self._backlog.is_throttled(tenant),
-            held_per_s=self._held.held(tenant, now_s=now_s),
+            held_per_s=None if held is None else held.per_s,
+            held_burst_audio_s=None if held is None else held.burst_audio_s,
         )
 
     async def _ask(self, told: reports.ConsumerReport) -> reports.Grants:

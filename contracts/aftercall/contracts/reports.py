@@ -101,6 +101,8 @@ class TenantLoad(pydantic.BaseModel):
     """Whether work of the tenant waits for its limit and nothing else, on whatever lane."""
     held_per_s: Audio | None = None
     """The tenant's grant that is applied, beyond the floor; None: none, or its lease has run out."""
+    held_burst_audio_s: Audio | None = None
+    """Its part of the burst."""
 
 
 class Position(pydantic.BaseModel):

@@ -49,6 +49,8 @@ class Compiling:
         self._told: dict[str, tuple[conditions.Finding, str]] = {}
         self.limits: Mapping[str, grants.Limit] = {}
         """Limits by the id of their tenant."""
+        self.has_compiled = False
+        """Whether `limits` are the tenants', not merely nothing yet."""
 
     def mark(self) -> None:
         """Compile soon: something has changed."""
@@ -77,7 +79,7 @@ class Compiling:
         files, findings, limits = await asyncio.to_thread(_compile, specs, most, len(self._config_maps))
         for tenant in self.limits.keys() - limits.keys():
             self._observe.forget(tenant=tenant)
-        self.limits = limits
+        self.limits, self.has_compiled = limits, True
         self._observe.set(metrics.OPERATOR_TENANTS, len(found) - len(findings), ready="true")
         self._observe.set(metrics.OPERATOR_TENANTS, len(findings), ready="false")
         for tenant, limit in limits.items():

@@ -68,6 +68,9 @@ class Exchange:
         self._consumers: dict[str, _Consumer] = {}
         self._places: dict[str, int] = {}
         """Of tenants, in arrays."""
+        self._limits: dict[str, grants.Limit] = {}
+        """The last of each tenant. One that is removed is shared out on: consumers know of that later, and until then
+        would have to do with their floors."""
         self._services = elsewhere.Services()
         self.newest_epoch = 0
         """The highest that was begun here, or that a consumer has told of; whoever takes the Lease takes a higher."""
@@ -163,21 +166,22 @@ class Exchange:
         others = self._services.elsewhere(name, is_applied=is_applied)[:, at]
         n_lanes = 1 + int(np.flatnonzero(others.any(axis=1)).max(initial=-1))
         one.out = grants.acknowledged(one.out, report.answered, now_s=now_s)
-        waiting_audio_s, running_audio_s, held_per_s = (np.zeros(n_tenants) for _ in range(3))
+        waiting_audio_s, running_audio_s, held_per_s, held_burst_s = (np.zeros(n_tenants) for _ in range(4))
         is_throttled = np.zeros(n_tenants, bool)
         np.add.at(waiting_audio_s, rows, [load.waiting_audio_s for load in loads])
         np.add.at(running_audio_s, rows, [load.running_audio_s for load in loads])
         np.maximum.at(held_per_s, rows, [load.held_per_s or 0.0 for load in loads])
+        np.maximum.at(held_burst_s, rows, [load.held_burst_audio_s or 0.0 for load in loads])
         is_throttled[rows[[load.is_throttled for load in loads]]] = True
         one.wanted_per_s = np.full(n_tenants, np.nan)
         one.wanted_per_s[at] = wanted_per_s(begun_per_s[at], waiting_audio_s[at], running_audio_s[at], is_throttled[at])
         known = {each: other for each, other in self._consumers.items() if now_s - other.heard_at_s < self._stale_s}
         made = grants.answer(
             name,
-            self._shared_per_s(limits),
+            self._shared(limits),
             {each: _fit(other.wanted_per_s, n_tenants) for each, other in known.items()},
             {each: other.out for each, other in self._consumers.items()},
-            held_per_s=held_per_s,
+            held=(held_per_s, held_burst_s),
             number=one.sent,
             now_s=now_s,
             lease_s=self._lease_s,
@@ -185,16 +189,27 @@ class Exchange:
         )
         one.out = (*one.out, made)
         found = (
-            _grant(tenant, limits.get(tenant), per_s, lanes)
-            for tenant, per_s, lanes in zip(tenants, made.per_s[at].tolist(), others[:n_lanes].T.tolist(), strict=True)
+            _grant(tenant, per_s, burst_audio_s, lanes, is_limited=tenant in self._limits)
+            for tenant, per_s, burst_audio_s, lanes in zip(
+                tenants,
+                made.per_s[at].tolist(),
+                made.burst_audio_s[at].tolist(),
+                others[:n_lanes].T.tolist(),
+                strict=True,
+            )
         )
         return [each for each in found if each is not None]
 
-    def _shared_per_s(self, limits: Mapping[str, grants.Limit]) -> grants.Rates:
-        """Return what there is of each tenant's limit beside floors; a tenant without a limit has none to share."""
-        n_consumers = len(self._consumers)
-        found = (limits.get(tenant) for tenant in self._places)
-        return np.array([0.0 if limit is None else limit.shared_per_s(n_consumers) for limit in found])
+    def _shared(self, limits: Mapping[str, grants.Limit]) -> tuple[grants.Rates, grants.Rates]:
+        """Return what there is of each tenant's limit and burst beside floors; who has no limit has none to share."""
+        shared = np.zeros((2, len(self._places)))
+        for at, tenant in enumerate(self._places):
+            limit = limits.get(tenant) or self._limits.get(tenant)
+            if limit is not None:
+                self._limits[tenant] = limit
+                per_s = limit.shared_per_s(len(self._consumers))
+                shared[:, at] = per_s, limit.burst_of(per_s)
+        return shared[0], shared[1]
 
     def _forget_tenants(self, now_s: float) -> None:
         """Forget tenants that nobody tells of, and of which nothing is out."""
@@ -208,11 +223,17 @@ class Exchange:
         for each in self._consumers.values():
             each.wanted_per_s = _fit(each.wanted_per_s, len(is_known))[kept]
             each.out = tuple(
-                dataclasses.replace(one, per_s=_fit(one.per_s, len(is_known), 0.0)[kept]) for one in each.out
+                dataclasses.replace(
+                    one,
+                    per_s=_fit(one.per_s, len(is_known), 0.0)[kept],
+                    burst_audio_s=_fit(one.burst_audio_s, len(is_known), 0.0)[kept],
+                )
+                for one in each.out
             )
         self._services.keep(kept)
         names = list(self._places)
         self._places = {names[place]: at for at, place in enumerate(kept.tolist())}
+        self._limits = {tenant: limit for tenant, limit in self._limits.items() if tenant in self._places}
 
     def _sweep(self, now_s: float) -> None:
         """Once a lease, forget consumers that nobody hears of any more."""
@@ -248,11 +269,12 @@ def _begun(loads: Sequence[reports.TenantLoad], rows: npt.NDArray[np.intp], n_te
     return found
 
 
-def _grant(tenant: str, limit: grants.Limit | None, per_s: float, others: list[float]) -> reports.Grant | None:
+def _grant(
+    tenant: str, per_s: float, burst_audio_s: float, others: list[float], *, is_limited: bool
+) -> reports.Grant | None:
     """Return what an answer says of a tenant; None for nothing."""
     lanes = tuple(others) if any(others) else ()
-    if limit is not None:
-        burst_audio_s = limit.burst_of(per_s)
+    if is_limited:
         return reports.Grant(tenant=tenant, per_s=per_s, burst_audio_s=burst_audio_s, elsewhere_audio_s=lanes)
     return reports.Grant(tenant=tenant, elsewhere_audio_s=lanes) if lanes else None
 

@@ -10,13 +10,17 @@ from the limit for as many consumers as there may be, before anything is shared.
 An operator that has just begun knows nothing of what its forerunner sent: for one lease it renews what consumers say
 they hold, as far as others leave it, and raises nothing.
 
+A limit may change while grants are out. They count as what they are, not as the parts of the new limit that they would
+be, with their parts of the burst: so together they are never more than the largest limit of the last lease, and one
+lease after it was lowered no more than the new one.
+
 A report tells of all tenants at once, and so does an answer: rates are arrays, with a place for each tenant.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -56,12 +60,13 @@ class Limit:
 class Answer:
     """What was sent to one consumer: rates beyond the floors, until a time of the operator's monotonic clock.
 
-    Numbers only grow. Tenants that came after it have no place in it.
+    Each has a part of the burst. Numbers only grow. Tenants that came after it have no place in it.
     """
 
     number: int
     until_s: float
     per_s: Rates
+    burst_audio_s: Rates
 
 
 def acknowledged(out: tuple[Answer, ...], number: int, *, now_s: float) -> tuple[Answer, ...]:
@@ -71,12 +76,7 @@ def acknowledged(out: tuple[Answer, ...], number: int, *, now_s: float) -> tuple
 
 def out_per_s(out: tuple[Answer, ...], n_tenants: int, *, now_s: float) -> Rates:
     """Return the rates that a consumer may be using: of what is out the largest."""
-    most = np.zeros(n_tenants)
-    for each in out:
-        if each.until_s > now_s:
-            known = most[: len(each.per_s)]
-            np.maximum(known, each.per_s, out=known)
-    return most
+    return _largest([each.per_s for each in out if each.until_s > now_s], n_tenants)
 
 
 def share(shared_per_s: Rates, wanted_per_s: Rates) -> Rates:
@@ -102,27 +102,41 @@ def share(shared_per_s: Rates, wanted_per_s: Rates) -> Rates:
 
 def answer(
     consumer: str,
-    shared_per_s: Rates,
+    shared: tuple[Rates, Rates],
     wanted_per_s: Mapping[str, Rates],
     out: Mapping[str, tuple[Answer, ...]],
     *,
-    held_per_s: Rates,
+    held: tuple[Rates, Rates],
     number: int,
     now_s: float,
     lease_s: float,
     may_raise: bool = True,
 ) -> Answer:
-    """Return the answer to a consumer that has just reported that it holds `held_per_s`.
+    """Return the answer to a consumer that has just reported what it holds; that, and what is shared, with its burst.
 
     `wanted_per_s` is of those that have reported lately, itself among them; `number` is larger than any before, a
     forerunner's too. An operator that has just begun may not raise: it renews what is held, since what it took from one
     now it could give to nobody.
     """
-    shares = held_per_s
+    shared_per_s, shared_burst_s = shared
+    shares, burst_s = held
     if may_raise:
         shares = share(shared_per_s, np.stack(list(wanted_per_s.values())))[list(wanted_per_s).index(consumer)]
-    room = shared_per_s.copy()
+        burst_s = shared_burst_s
+    room, burst_room = shared_per_s.copy(), shared_burst_s.copy()
     for name, each in out.items():
         if name != consumer:
             room -= out_per_s(each, len(room), now_s=now_s)
-    return Answer(number, now_s + lease_s, np.maximum(0.0, np.minimum(shares, room)))
+            burst_room -= _largest([one.burst_audio_s for one in each if one.until_s > now_s], len(room))
+    per_s = np.maximum(0.0, np.minimum(shares, room))
+    part = np.divide(per_s, shared_per_s, out=np.zeros_like(per_s), where=shared_per_s > 0)
+    burst_s = np.maximum(0.0, np.minimum(np.minimum(burst_s, part * shared_burst_s), burst_room))
+    return Answer(number, now_s + lease_s, per_s, burst_s)
+
+
+def _largest(amounts: Sequence[Rates], n_tenants: int) -> Rates:
+    most = np.zeros(n_tenants)
+    for each in amounts:
+        known = most[: len(each)]
+        np.maximum(known, each, out=known)
+    return most

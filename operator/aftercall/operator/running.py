@@ -116,6 +116,9 @@ class Operator:
             raise exchange.NotLeadingError("this operator does not hold the Lease")
         if not self._pools.is_listed or not self._tenants.is_listed:
             raise exchange.NotLeadingError("this operator has not read pools and tenants yet")
+        if not self.compiling.has_compiled:
+            # What it took from a consumer for want of limits it could not give back for one lease.
+            raise exchange.NotLeadingError("this operator has not compiled tenants yet")
         if report.pool not in self._pools.objects():
             raise exchange.RefusedError(f"there is no TranscriptionPool {report.pool} in {self._client.namespace}")
         return self.exchange.hear(report, self._limits(), now_s=self._now(), held_at_s=self.lease.renewed_at_s)
@@ -129,6 +132,8 @@ class Operator:
         """Say why nothing is looked after yet."""
         if not self._pools.is_listed or not self._tenants.is_listed:
             return "pools and tenants are not read yet"
+        if not self.compiling.has_compiled:
+            return "tenants are not compiled yet"
         return None if self.lease.is_held() else "waits for the Lease"
 
     def why_not_healthy(self) -> str | None:

@@ -21,6 +21,7 @@ class Rig:
 
     def __init__(self, folder: pathlib.Path, answer: Answer) -> None:
         self.answer = answer
+        self.mistakes = 0
         self.now_s = 1000.0
         self.requests: list[httpx2.Request] = []
         self.granted: granted.Granted | None = None
@@ -38,13 +39,19 @@ class Rig:
             instance="i1",
             backlog=self,
             holder=self,
-            positions=lambda: {("recordings", 3): 42},
+            positions=self._positions,
             works=lambda: (reports.Work(done_audio_s=5.0, busy_s=2.0), reports.Work(done_audio_s=4.0, full_s=1.0)),
             observe=self.observe,
             clock=lambda: self.now_s,
             wall_clock=lambda: 500.0,
             luck=lambda: 0.5,
         )
+
+    def _positions(self) -> dict[tuple[str, int], int]:
+        if self.mistakes > 0:
+            self.mistakes -= 1
+            raise KeyError("a mistake of our own")
+        return {("recordings", 3): 42}
 
     def told(self, at: int = -1) -> reports.ConsumerReport:
         """Return a report that was sent."""
@@ -112,7 +119,7 @@ async def test_a_report_says_what_is_here_and_its_answer_is_held(tmp_path: pathl
         heard=reports.Work(done_audio_s=4.0, full_s=1.0),
     )
     assert first == rig.told(0)
-    held = tuple(each.model_copy(update={"held_per_s": 2.0}) for each in (load, bulk))
+    held = tuple(each.model_copy(update={"held_per_s": 2.0, "held_burst_audio_s": 9.0}) for each in (load, bulk))
     assert first.model_copy(update={"number": 2, "epoch": 3, "answered": 7, "tenants": held}) == rig.told(1)
     assert ["Bearer first", "Bearer second"] == [each.headers["authorization"] for each in rig.requests]
     assert [{"t": (60.0,)}] == rig.elsewhere
@@ -241,3 +248,45 @@ async def test_after_failures_it_waits_longer_and_longer(
     await asyncio.gather(running, return_exceptions=True)
 
     assert [0.001, 0.002, 0.004, 0.008, 0.001, 0.001] == delays[:6]
+
+
+async def test_a_mistake_of_our_own_ends_one_report_and_not_reporting(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In making one, and in applying its answer; each is counted, and logged with its traceback."""
+    rig = Rig(tmp_path, answering(grants(7)))
+    rig.mistakes = 1
+    running = asyncio.create_task(rig.reporter.run(asyncio.Event()))
+    await until(lambda: rig.granted is not None and rig.granted.answered == 7)
+
+    def forget(given_s: Mapping[str, Sequence[float]]) -> None:
+        del rig.charge_elsewhere  # type: ignore[method-assign]
+        raise ZeroDivisionError
+
+    rig.charge_elsewhere = forget  # type: ignore[method-assign]
+    rig.answer = answering(grants(8), grants(9))
+    await until(lambda: rig.granted is not None and rig.granted.answered == 9)
+
+    assert not running.done()
+    assert 'aftercall_consumer_reports_total{result="mistake"} 2.0' in rig.observe.exposition().decode()
+    assert [KeyError, ZeroDivisionError] == [each.exc_info[0] for each in caplog.records if each.exc_info]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_reports_that_have_ended_or_stand_still_are_not_well(tmp_path: pathlib.Path) -> None:
+    """Kubernetes starts the consumer anew; before the first one, and while reports merely fail, it is well."""
+    rig = Rig(tmp_path, lost)
+    rig.now_s += 1000.0  # the model takes its time to load
+    assert rig.reporter.why_not_reporting() is None
+    running = asyncio.create_task(rig.reporter.run(asyncio.Event()))
+    for _ in range(3):
+        n_asked = len(rig.requests)
+        rig.now_s += 100.0
+        await until(lambda before=n_asked: len(rig.requests) > before)  # type: ignore[misc]
+    assert rig.reporter.why_not_reporting() is None
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    rig.now_s += 121.0
+    assert "nothing was reported for 121 s" == rig.reporter.why_not_reporting()

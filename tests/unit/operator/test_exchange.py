@@ -198,3 +198,18 @@ def test_what_a_consumer_could_use(
     found = exchange.wanted_per_s(np.array([per_s]), np.array([waiting]), np.array([running]), np.array([is_throttled]))
 
     assert [wanted] == found.tolist()
+
+
+def test_a_limit_that_is_removed_is_shared_out_until_consumers_know() -> None:
+    """They would have nothing but floors until their tenants files come; one that is restored holds at once."""
+    found = begun()
+    first = hear(found, report("a", 1, load()))
+
+    def asked(number: int, answered: int, limits: dict[str, grants.Limit]) -> reports.Grants:
+        told = report("a", number, load(held=99.0), answered=answered)
+        return found.hear(told, limits, now_s=AT_S + 5 * number, held_at_s=AT_S + 5 * number)
+
+    gone = asked(2, first.number, {})
+    assert [(99.0, 297.0)] == [(each.per_s, each.burst_audio_s) for each in gone.grants]
+    lower = asked(3, gone.number, {"t": grants.Limit(10.0, 10, 300.0)})
+    assert [pytest.approx(9.9)] == [each.per_s for each in lower.grants]

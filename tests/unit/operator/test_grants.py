@@ -11,6 +11,7 @@ from aftercall.operator import grants
 
 LIMIT = grants.Limit(100.0, 5, 300.0)
 SHARED = np.array([LIMIT.shared_per_s()])
+BURST = np.array([LIMIT.burst_of(LIMIT.shared_per_s())])
 NO_TELLING = math.nan
 
 
@@ -61,15 +62,17 @@ def answer(
     wanted: tuple[float, ...] = (1000.0, 1000.0),
     out: tuple[grants.Answer, ...] = (),
     held_per_s: float = 0.0,
+    held_burst_s: float = 300.0,
+    shared: tuple[grants.Rates, grants.Rates] = (SHARED, BURST),
     may_raise: bool = True,
 ) -> grants.Answer:
     """Answer b's report at 100 s; `out` is a's."""
     return grants.answer(
         "b",
-        SHARED,
+        shared,
         {name: np.array([each]) for name, each in zip("ab", wanted, strict=True)},
         {"a": out, "b": (sent(3, 70.0, 900.0),)},
-        held_per_s=np.array([held_per_s]),
+        held=(np.array([held_per_s]), np.array([held_burst_s])),
         number=7,
         now_s=100.0,
         lease_s=900.0,
@@ -78,8 +81,8 @@ def answer(
 
 
 def sent(number: int, per_s: float, until_s: float) -> grants.Answer:
-    """Return an answer that was sent."""
-    return grants.Answer(number, until_s, np.array([per_s]))
+    """Return an answer that was sent under the limit."""
+    return grants.Answer(number, until_s, np.array([per_s]), np.array([LIMIT.burst_of(per_s)]))
 
 
 def test_what_is_out_for_one_is_not_given_to_another() -> None:
@@ -108,3 +111,32 @@ def test_one_that_may_not_raise_renews_what_is_held() -> None:
         answer(held_per_s=held, may_raise=False).per_s[0] for held in (0.0, 20.0, 80.0, 200.0)
     ]
     assert 59.0 == answer(out=(sent(1, 40.0, 500.0),), held_per_s=80.0, may_raise=False).per_s[0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "per_s", "burst_audio_s"),
+    [
+        (grants.Limit(50.0, 5, 300.0), 9.5, 57.0),  # of 49.5 another has 40, until its lease ends
+        (grants.Limit(20.0, 5, 300.0), 0.0, 0.0),  # another has more than there is now
+        (grants.Limit(200.0, 5, 300.0), 99.0, 148.5),
+        (grants.Limit(200.0, 5, 150.0), 99.0, 28.5),  # of 148.5 another has 120
+        (grants.Limit(200.0, 5, 90.0), 99.0, 0.0),
+    ],
+)
+def test_what_is_out_of_another_limit_counts_as_what_it_is(
+    limit: grants.Limit, per_s: float, burst_audio_s: float
+) -> None:
+    """Not as the part of the new one that it would be: in rate and in burst they are within it together."""
+    shared_per_s = limit.shared_per_s()
+    shared = np.array([shared_per_s]), np.array([limit.burst_of(shared_per_s)])
+
+    found = answer(out=(sent(1, 40.0, 500.0),), shared=shared)
+
+    assert (per_s, burst_audio_s) == pytest.approx((found.per_s[0], found.burst_audio_s[0]))
+
+
+def test_one_that_may_not_raise_renews_the_burst_that_is_held() -> None:
+    """A limit that is lower, or a burst that is larger, would else make it more beside what it knows nothing of."""
+    assert [10.0, 60.0] == [
+        answer(held_per_s=20.0, held_burst_s=each, may_raise=False).burst_audio_s[0] for each in (10.0, 100.0)
+    ]

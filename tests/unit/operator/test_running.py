@@ -66,7 +66,7 @@ async def test_a_report_is_answered_with_a_grant() -> None:
 
 
 async def test_who_does_not_lead_answers_nobody() -> None:
-    """Before it has read everything, without the Lease, and once that may be another's."""
+    """Before it has read everything and knows limits, without the Lease, and once that may be another's."""
     world = World()
     world.pool()
     found = operator(world)
@@ -76,6 +76,11 @@ async def test_who_does_not_lead_answers_nobody() -> None:
     assert "pools and tenants are not read yet" == found.why_not_ready()
 
     await found.list_once()
+    with pytest.raises(exchange.NotLeadingError, match="not compiled"):
+        await found.hear(report())
+    assert "tenants are not compiled yet" == found.why_not_ready()
+
+    await found.compiling.compile()
     assert found.why_not_ready() is None
     world.clock.now_s += 11
     with pytest.raises(exchange.NotLeadingError, match="Lease"):

@@ -28,10 +28,9 @@ class Granted:
     grants: Mapping[str, reports.Grant] = dataclasses.field(default_factory=dict)
     is_drained: bool = False
 
-    def held(self, tenant: str, *, now_s: float) -> float | None:
-        """Return the rate that is held beyond the floor, for a report; None for none."""
-        grant = self.grants.get(tenant)
-        return grant.per_s if grant is not None and now_s < self.until_s else None
+    def held(self, tenant: str, *, now_s: float) -> reports.Grant | None:
+        """Return what is held beyond the floor, for a report; None for nothing."""
+        return self.grants.get(tenant) if now_s < self.until_s else None
 
 
 def apply(held: Granted, answer: reports.Grants, *, asked_at_s: float, now_s: float) -> Granted | None:
