@@ -36,7 +36,7 @@ GROUPS = (
                 Severity.PAGE,
                 "No operator runs in {{ $labels.namespace }}",
                 "{{ $value }} consumers report to it. Their grants last a quarter of an hour from its last answer; then"
-                " tenants with limits get a tenth of them, and nothing scales.",
+                " tenants with limits get a hundredth of them, and nothing scales.",
             ),
             Alert(
                 "AftercallOperatorWithoutLease",
@@ -56,8 +56,8 @@ GROUPS = (
                 "3m",
                 Severity.PAGE,
                 f"{_POOL}: consumers' grants end in {{{{ $value | humanizeDuration }}}}",
-                "Consumers report, and get no new grants. Once the old ones have ended, tenants with limits get a tenth"
-                " of them.",
+                "Consumers report, and get no new grants. Once the old ones have ended, tenants with limits get a"
+                " hundredth of them.",
             ),
             Alert(
                 "AftercallScalingConflict",

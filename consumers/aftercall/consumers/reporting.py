@@ -32,8 +32,8 @@ _TIMEOUT_S = 10.0
 _LEAVING_S = 5.0
 """For the last report: what it would give back is free once its lease has run out, too."""
 _LONGEST_DELAY_S = 30.0
-_SILENT_S = 120.0
-"""After which nobody can believe that the next report comes: each ends, and is tried again, well within it."""
+_LATE_S = 120.0
+"""After which nobody can believe that a report that is due still comes: each ends well within it."""
 _RESULTS = {401: "unauthenticated", 403: "forbidden", 409: "refused", 422: "invalid", 503: "unavailable"}
 
 
@@ -101,7 +101,7 @@ class Reporter:
         self._luck = luck
         self._held = granted.Granted()
         self._number = 0
-        self._tried_at_s: float | None = None
+        self._due_at_s: float | None = None
         self._hold(self._held)
 
     @property
@@ -113,7 +113,7 @@ class Reporter:
         """Report until cancelled; once `stopping`, hold nothing any more."""
         n_failed = 0
         while True:
-            self._tried_at_s = self._clock()
+            self._due_at_s = self._clock()
             wait_s = await self._try(stopping)
             n_failed = 0 if wait_s is None else n_failed + 1
             delay_s = self._settings.interval_s
@@ -121,6 +121,7 @@ class Reporter:
                 delay_s = max(wait_s, min(_LONGEST_DELAY_S, delay_s * 2 ** min(n_failed - 1, 10)))
             # Spread, so that consumers that began together do not report together.
             delay_s *= 0.9 + 0.2 * self._luck()
+            self._due_at_s = self._clock() + delay_s
             if self._held.is_drained:
                 await asyncio.sleep(delay_s)
                 continue
@@ -132,8 +133,8 @@ class Reporter:
 
     def why_not_reporting(self) -> str | None:
         """Say that reports have ended, or stand still; None when all is well, and before the first."""
-        silent_s = 0.0 if self._tried_at_s is None else self._clock() - self._tried_at_s
-        return f"nothing was reported for {silent_s:.0f} s" if silent_s > _SILENT_S else None
+        late_s = 0.0 if self._due_at_s is None else self._clock() - self._due_at_s
+        return f"a report is {late_s:.0f} s late" if late_s > _LATE_S else None
 
     async def _try(self, stopping: asyncio.Event) -> float | None:
         """Report once; a mistake of our own ends one report, not reporting."""

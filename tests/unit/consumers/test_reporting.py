@@ -289,4 +289,4 @@ async def test_reports_that_have_ended_or_stand_still_are_not_well(tmp_path: pat
     await asyncio.gather(running, return_exceptions=True)
 
     rig.now_s += 121.0
-    assert "nothing was reported for 121 s" == rig.reporter.why_not_reporting()
+    assert "a report is 121 s late" == rig.reporter.why_not_reporting()
