@@ -118,7 +118,7 @@ class Namespace:
         client = self.client
         made = charted.operator(self.name, self.pools, self.shards)
         if self.account != charted.OPERATOR:
-            made += charted.bound(made, self.account)
+            made = [*made, *charted.bound(made, self.account)]
         client.apply(made, namespace=self.name)
         for pool in self.pools:
             for part in ("speech", "consumers"):
