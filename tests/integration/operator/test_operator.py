@@ -145,7 +145,7 @@ def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
         event.name
         for event in space.control_plane.audit()
         if (event.resource, event.namespace) == ("deployments/scale", space.name)
-        and event.user.endswith(":operator")
+        and event.user == space.user
         and event.verb == "update"
     }
     assert {
@@ -201,7 +201,7 @@ def test_an_operator_that_was_killed_takes_nothing_away_when_it_is_back(
 
 def test_tenants_are_compiled_and_told(namespace_of: Build) -> None:
     """A broken one is told why, the others are in the ConfigMap, and nothing is written twice."""
-    space = namespace_of(topics=False)
+    space = namespace_of("calls", topics=False)
     good = {"apiVersion": "aftercall.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "acme"}}
     space.client.apply({**good, "spec": {"audioSecondsPerMinute": 600}}, namespace=space.name)
     space.client.apply({**good, "metadata": {"name": "beta"}, "spec": {"id": "acme"}}, namespace=space.name)

@@ -17,7 +17,7 @@ def test_reports_are_heard_over_tls(namespace_of: Build, control_plane: plane.Co
     """With the certificate of the settings, and in the clear no more."""
     certificate, key = control_plane.api.authority.issue("reports", hosts=["127.0.0.1"])
     files = {"AFTERCALL_OPERATOR__CERTIFICATE_FILE": str(certificate), "AFTERCALL_OPERATOR__KEY_FILE": str(key)}
-    space = namespace_of(topics=False, settings=files)
+    space = namespace_of("calls", topics=False, settings=files)
     space.start()
     trust = ssl.create_default_context(cafile=str(control_plane.api.authority.certificate))
 
