@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import charted
@@ -293,10 +293,10 @@ def publish(address: str, topic: str, n: int) -> None:
     producer.close()
 
 
-def commit(address: str, group: str, topic: str, offset: int) -> None:
-    """Commit an offset on all partitions, as a member that has left since."""
+def commit(address: str, group: str, topic: str, offset: int, *, partitions: Iterable[int] = range(4)) -> None:
+    """Commit an offset on partitions, as a member that has left since."""
     consumer = kafka.KafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False)
-    places = [kafka.TopicPartition(topic, at) for at in range(4)]
+    places = [kafka.TopicPartition(topic, at) for at in partitions]
     consumer.assign(places)
     consumer.commit({at: kafka.OffsetAndMetadata(offset, "", -1) for at in places})
     consumer.close(autocommit=False)

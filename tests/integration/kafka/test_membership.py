@@ -10,6 +10,7 @@ from typing import Any
 
 import cluster
 import kafka as kafka_python
+import operated
 import pytest
 from peers import broker, proxy
 
@@ -92,21 +93,12 @@ def test_a_marker_behind_the_last_record_is_no_work(kafka: broker.Broker, names:
         cluster.wait_until(lambda: lag(kafka.address, names, 1) == 0, timeout_s=20, what="the end of partition 1")
         assert 4 == len(first.read)
         assert {(names, 0): 4, (names, 1): 2} == first.poller.positions()
-    commit(kafka.address, names, offset=3)
+    operated.commit(kafka.address, names, names, 3, partitions=[0])
     assert 1 == lag(kafka.address, names, 0)
 
     with member(kafka.address, names) as second:
         cluster.wait_until(lambda: lag(kafka.address, names, 0) == 0, timeout_s=20, what="the end again")
         assert [] == second.read
-
-
-def commit(address: str, topic: str, *, offset: int) -> None:
-    """Commit an offset of partition 0."""
-    consumer = kafka_python.KafkaConsumer(bootstrap_servers=address, group_id=topic, enable_auto_commit=False)
-    at = kafka_python.TopicPartition(topic, 0)
-    consumer.assign([at])
-    consumer.commit({at: kafka_python.OffsetAndMetadata(offset, "", -1)})
-    consumer.close(autocommit=False)
 
 
 @pytest.fixture
