@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import charted
@@ -284,11 +284,18 @@ def _body(told: Mapping[str, Any]) -> str:
     return reports.ConsumerReport.model_validate(told).model_dump_json()
 
 
-def publish(address: str, topic: str, n: int) -> None:
-    """Put messages on a topic, over all its partitions."""
-    producer = kafka.KafkaProducer(bootstrap_servers=address)
+def publish(
+    address: str, topic: str, n: int, *, partitions: Sequence[int] = range(4), transactional_id: str | None = None
+) -> None:
+    """Put messages on a topic, into these partitions by turns; with an id as one transaction."""
+    producer = kafka.KafkaProducer(bootstrap_servers=address, transactional_id=transactional_id)
+    if transactional_id is not None:
+        producer.init_transactions()
+        producer.begin_transaction()
     for at in range(n):
-        producer.send(topic, str(at).encode(), partition=at % 4)
+        producer.send(topic, str(at).encode(), partition=partitions[at % len(partitions)])
+    if transactional_id is not None:
+        producer.commit_transaction()
     producer.flush()
     producer.close()
 

@@ -56,20 +56,6 @@ def member(address: str, topic: str, **config: Any) -> Iterator[Member]:
         found.poller.stop()
 
 
-def produce(address: str, topic: str, partitions: Sequence[int], *, transactional_id: str = "") -> None:
-    """Put a message into each of these partitions."""
-    more = {"transactional_id": transactional_id} if transactional_id else {}
-    producer = kafka_python.KafkaProducer(bootstrap_servers=address, **more)
-    if transactional_id:
-        producer.init_transactions()
-        producer.begin_transaction()
-    for at in partitions:
-        producer.send(topic, b"{}", partition=at)
-    if transactional_id:
-        producer.commit_transaction()
-    producer.close()
-
-
 def lag(address: str, topic: str, partition: int) -> int | None:
     """Return how many offsets lie between a partition's commit and its end."""
     consumer = kafka_python.KafkaConsumer(bootstrap_servers=address, group_id=topic, enable_auto_commit=False)
@@ -87,7 +73,7 @@ def test_a_marker_behind_the_last_record_is_no_work(kafka: broker.Broker, names:
     Otherwise a pool that may go down to no consumers is woken by it again and again.
     """
     kafka.create_topics({names: 2})
-    produce(kafka.address, names, [0, 0, 0, 1], transactional_id=names)
+    operated.publish(kafka.address, names, 4, partitions=[0, 0, 0, 1], transactional_id=names)
     with member(kafka.address, names) as first:
         cluster.wait_until(lambda: lag(kafka.address, names, 0) == 0, timeout_s=20, what="the end of partition 0")
         cluster.wait_until(lambda: lag(kafka.address, names, 1) == 0, timeout_s=20, what="the end of partition 1")
@@ -118,13 +104,13 @@ def grow(slow: tuple[broker.Broker, proxy.Proxy], topic: str, timeout_s: float) 
     server, between = slow
     server.create_topics({topic: 2})
     with member(f"127.0.0.1:{between.port}", topic, metadata_max_age_ms=1000) as one:
-        produce(server.address, topic, [0, 1])
+        operated.publish(server.address, topic, 2, partitions=[0, 1])
         cluster.wait_until(lambda: one.partitions() == {0, 1}, timeout_s=20, what="both partitions")
         between.mode = "slow"
         admin = kafka_python.KafkaAdminClient(bootstrap_servers=server.address)
         admin.create_partitions({topic: 4})
         admin.close()
-        produce(server.address, topic, [2, 3])
+        operated.publish(server.address, topic, 2, partitions=[2, 3])
         try:
             cluster.wait_until(lambda: one.partitions() == {0, 1, 2, 3}, timeout_s=timeout_s, what="all partitions")
         finally:

@@ -6,43 +6,21 @@ import asyncio
 import signal
 
 import kafka as library
+import operated
 from peers import broker
 
 from aftercall.operator import offsets, unread
-
-
-def produce(address: str, topic: str, partition: int, n: int, **more: object) -> None:
-    """Put messages into a partition; with `transactional_id` as one transaction."""
-    producer = library.KafkaProducer(bootstrap_servers=address, **more)
-    if more:
-        producer.init_transactions()
-        producer.begin_transaction()
-    for at in range(n):
-        producer.send(topic, str(at).encode(), partition=partition)
-    if more:
-        producer.commit_transaction()
-    producer.flush()
-    producer.close()
-
-
-def consume(address: str, topic: str, partition: int, offset: int) -> None:
-    """Commit an offset, as a member that has left since."""
-    at = library.TopicPartition(topic, partition)
-    consumer = library.KafkaConsumer(bootstrap_servers=address, group_id="calls", enable_auto_commit=False)
-    consumer.assign([at])
-    consumer.commit({at: library.OffsetAndMetadata(offset, "", -1)})
-    consumer.close(autocommit=False)
 
 
 async def test_offsets_as_a_real_broker_tells_them(kafka: broker.Broker) -> None:
     """Uncommitted, committed, deleted by retention, with a marker of a transaction, missing, and while it hangs."""
     kafka.create_topics({"recordings": 4, "bulk": 1})
     for partition in (0, 1, 2):
-        produce(kafka.address, "recordings", partition, 10)
-    produce(kafka.address, "recordings", 3, 10, transactional_id="upstream")
-    consume(kafka.address, "recordings", 1, 4)
-    consume(kafka.address, "recordings", 2, 4)
-    consume(kafka.address, "recordings", 3, 10)
+        operated.publish(kafka.address, "recordings", 10, partitions=[partition])
+    operated.publish(kafka.address, "recordings", 10, partitions=[3], transactional_id="upstream")
+    operated.commit(kafka.address, "calls", "recordings", 4, partitions=[1])
+    operated.commit(kafka.address, "calls", "recordings", 4, partitions=[2])
+    operated.commit(kafka.address, "calls", "recordings", 10, partitions=[3])
     admin = library.KafkaAdminClient(bootstrap_servers=kafka.address)
     admin.delete_records({library.TopicPartition("recordings", 2): 7})
     admin.close()
