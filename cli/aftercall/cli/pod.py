@@ -186,7 +186,7 @@ class Pod:
             promise_s=self.settings.intake.promise_s,
         )
         self.poller.start()
-        watching = [asyncio.create_task(self.tenants.watch(stopping), name="tenants")]
+        watching = [asyncio.create_task(self.tenants.watch(stopping, self.backlog.renew_terms), name="tenants")]
         if self._reporter is not None:
             watching.append(asyncio.create_task(self._reporter.run(stopping), name="reports"))
         try:

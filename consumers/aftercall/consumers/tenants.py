@@ -6,6 +6,7 @@ import asyncio
 import logging
 import pathlib
 import urllib.parse
+from collections.abc import Callable
 
 from aftercall.consumers import observer
 from aftercall.consumers.intake import admission, granted, turns
@@ -83,31 +84,35 @@ class Tenants:
                 limit = granted.limit_of(limit, policy.floor_audio_seconds_per_minute / 60, self.granted, name)
         return turns.Terms(policy.weight, limit, policy.concurrency)
 
-    async def watch(self, stopping: asyncio.Event) -> None:
-        """Look at the file every two seconds until `stopping`."""
+    async def watch(self, stopping: asyncio.Event, changed: Callable[[], None] = lambda: None) -> None:
+        """Look at the file every two seconds until `stopping`, and call `changed` when policies are others."""
         while not stopping.is_set():
-            await asyncio.to_thread(self.look)
+            if await asyncio.to_thread(self.look):
+                changed()
             try:
                 async with asyncio.timeout(_LOOK_S):
                     await stopping.wait()
             except TimeoutError:
                 pass
 
-    def look(self) -> None:
-        """Take the file's content if it has changed and is good."""
+    def look(self) -> bool:
+        """Take the file's content if it has changed and is good; say whether it was taken."""
         if self._path is None:
-            return
+            return False
+        is_taken = False
         try:
             texts = _read_all(self._path)
             if texts != self._texts:
                 self._policies = contract.parse_files(texts)
                 self._texts = texts
+                is_taken = True
                 log.info("tenants read", extra={"tenants": len(self._policies)})
         except errors.ConfigurationError as exc:
             self._observe.set(metrics.TENANTS_INVALID, 1)
             log.error("tenants not taken", extra={"problem": str(exc)})
         else:
             self._observe.set(metrics.TENANTS_INVALID, 0)
+        return is_taken
 
 
 def _read_all(path: pathlib.Path) -> dict[str, bytes]:

@@ -115,7 +115,7 @@ class Exchange:
         self._sweep(sure_s)
         name = _name(report.pool, report.consumer)
         before = self._consumers.get(name)
-        one = _next(before, report, sure_s)
+        one = _next(before, report, sure_s, self._stale_s)
         self._n_answers += 1
         one.sent = self._epoch << _ANSWERS_BITS | self._n_answers
         self._consumers[name] = one
@@ -284,16 +284,22 @@ def _fit(rates: grants.Rates, n_tenants: int, missing: float = math.nan) -> gran
     return np.concatenate([rates, np.full(n_tenants - len(rates), missing)]) if len(rates) < n_tenants else rates
 
 
-def _next(before: _Consumer | None, report: reports.ConsumerReport, now_s: float) -> _Consumer:
+def _next(before: _Consumer | None, report: reports.ConsumerReport, now_s: float, stale_s: float) -> _Consumer:
+    """Return a consumer as it is after a report, which may be of another process than the one before.
+
+    Whether that is a newer one is not told: the last words of a process that has died may come after the first of its
+    successor. So they may not free what the successor has, and it has its place again once they are stale.
+    """
     if before is None:
         return _Consumer(report.instance, report.number, now_s)
     if before.instance == report.instance:
         if report.number <= before.number:
             raise RefusedError(f"report {report.number} of {report.consumer} came after its report {before.number}")
         return dataclasses.replace(before, number=report.number, heard_at_s=now_s)
-    if report.instance in before.retired:
+    if report.is_draining or (report.instance in before.retired and now_s - before.heard_at_s < stale_s):
         raise RefusedError(f"another process reports as {report.consumer}; each needs a name of its own")
-    retired = (*before.retired, before.instance)[-_RETIRED:]
+    others = (each for each in before.retired if each != report.instance)
+    retired = (*others, before.instance)[-_RETIRED:]
     return _Consumer(report.instance, report.number, now_s, retired, out=before.out)
 
 

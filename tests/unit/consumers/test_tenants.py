@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
 
 import pytest
@@ -53,6 +54,26 @@ def test_a_bad_edit_keeps_the_last_good_file(tmp_path: pathlib.Path) -> None:
 
     assert 2.0 == found.terms("acme").weight
     assert b"aftercall_intake_tenants_file_invalid 0.0" in observe.exposition()
+
+
+async def test_whoever_waits_for_a_limit_hears_that_it_is_another(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each file that is taken, and not for a bad one."""
+    monkeypatch.setattr(tenants, "_LOOK_S", 0.01)
+    path, stopping, heard = tmp_path / "t.yaml", asyncio.Event(), asyncio.Queue[float]()
+    path.write_text(GOOD)
+    found, _ = load(path)
+    watching = asyncio.create_task(found.watch(stopping, lambda: heard.put_nowait(found.terms("acme").weight)))
+    for text in ("- name: acme\n  weight: 2\n", "{", "- name: acme\n  weight: 3\n"):
+        await asyncio.sleep(0.1)
+        path.write_text(text)
+    async with asyncio.timeout(10):
+        assert [2.0, 3.0] == [await heard.get(), await heard.get()]
+    stopping.set()
+    await watching
+
+    assert heard.empty()
 
 
 def test_a_file_that_is_bad_from_the_start_is_told_whole(tmp_path: pathlib.Path) -> None:

@@ -121,6 +121,32 @@ def test_a_report_that_comes_late_or_twice_is_refused_and_counts_nothing() -> No
     assert [(3.0,)] == [each.elsewhere_audio_s for each in told.grants]
 
 
+def test_the_last_words_of_a_process_do_not_keep_its_successor_out() -> None:
+    """They may come after the successor's first, on connections that outlive who opened them."""
+    found = begun()
+    first = hear(found, report("a", 1, load(), instance="2"))
+    hear(found, report("a", 9, load(), instance="1"), AT_S + 1)
+    with pytest.raises(exchange.RefusedError, match="name of its own"):
+        hear(found, report("a", 2, load(held=99.0), instance="2", answered=first.number), AT_S + 10)
+
+    assert [99.0] == [
+        each.per_s
+        for each in hear(found, report("a", 3, load(held=99.0), instance="2", answered=first.number), AT_S + 31).grants
+    ]
+    with pytest.raises(exchange.RefusedError, match="name of its own"):
+        hear(found, report("a", 10, load(), instance="1"), AT_S + 32)
+
+
+def test_what_a_process_gives_back_late_is_not_its_successors() -> None:
+    """This operator has not heard of it before."""
+    found = begun()
+    hear(found, report("a", 1, load(), instance="2"))
+    with pytest.raises(exchange.RefusedError, match="name of its own"):
+        hear(found, report("a", 9, instance="1", is_draining=True), AT_S + 1)
+
+    assert [0.0] == [each.per_s for each in hear(found, report("b", 1, load()), AT_S + 2).grants]
+
+
 def test_what_others_began_is_told_by_lane_until_an_answer_with_it_was_applied() -> None:
     """A lost answer takes nothing with it; a hand-back that begins again counts once; no limit is no matter."""
     found = begun()
