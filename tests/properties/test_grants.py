@@ -385,31 +385,50 @@ class Machine(RuleBasedStateMachine):
                 self.give_up(one)
             self.silent.append(one)
 
-    @rule(at=st.integers(0, 3), really=SELDOM)
-    def a_consumer_restarts(self, at: int, really: bool) -> None:
+    @rule(at=st.integers(0, 3), is_killed=st.booleans(), is_told=st.booleans(), really=SELDOM)
+    def a_consumer_restarts(self, at: int, is_killed: bool, is_told: bool, really: bool) -> None:
         """Under the same name, and knows nothing."""
         if really and self.consumers:
             at %= len(self.consumers)
-            if self.consumers[at].asking is not None:
-                self.give_up(self.consumers[at])
-            self.end(self.consumers[at])
+            self.stop(self.consumers[at], is_killed=is_killed, is_told=is_told)
             self.consumers[at] = self.start(self.consumers[at].name)
+
+    @rule()
+    def the_last_words_of_a_process_come_after_its_successors_first(self) -> None:
+        """To an operator that has not heard of it before; then the others ask for what it gave back."""
+        self.a_consumer_joins()
+        self.together_they_are_within_the_limit()
+        if not self.consumers:
+            return
+        at = len(self.consumers) - 1
+        self.a_consumer_restarts(at, is_killed=False, is_told=False, really=True)
+        last_words = self.late[-1]
+        self.consumers[at].shop.add(300)
+        self.all_ask_and_are_answered(1.0)
+        self.all_ask_and_are_answered(1.0)
+        self.hear(last_words, self.consumers[at].operator)
+        self.all_ask_and_are_answered(1.0)
 
     @rule(at=st.integers(0, 3), is_told=st.booleans(), really=SELDOM)
     def a_consumer_drains(self, at: int, is_told: bool, really: bool) -> None:
-        """It returns what it held; the operator may hear of it."""
+        """And does not come again."""
         if really and self.consumers:
             one = self.consumers.pop(at % len(self.consumers))
-            if one.asking is not None:
-                self.give_up(one)
+            self.stop(one, is_killed=False, is_told=is_told)
+            self.ended.append(one.name)
+
+    def stop(self, one: Consumer, *, is_killed: bool, is_told: bool) -> None:
+        """End a process; unless killed it returns what it held, and the operator may hear of it."""
+        if one.asking is not None:
+            self.give_up(one)
+        if not is_killed:
             one.asking = self.loop.create_task(one.reporter.leave())  # type: ignore[arg-type]
             self.pump()
             assert one.wire.question is not None
             if is_told:
                 self.hear(one.wire.question, one.operator)
             self.give_up(one)
-            self.end(one)
-            self.ended.append(one.name)
+        self.end(one)
 
     @rule(at=st.integers(0, 3))
     def a_silent_consumer_ends(self, at: int) -> None:
@@ -551,6 +570,20 @@ class ChangingMachine(Machine):
             for other in range(len(self.consumers)):
                 if other != at:
                     self.a_consumer_asks_and_is_answered(other)
+
+    @rule(before=st.sampled_from(OTHERS), after=st.sampled_from(OTHERS), at=st.integers(0, 3))
+    def one_renews_what_it_holds_of_another_limit(self, before: grants.Limit, after: grants.Limit, at: int) -> None:
+        """With an operator that has just begun, and has heard nothing of the others."""
+        self.change(before)
+        for each in self.consumers:
+            each.shop.read(before)
+        self.together_they_are_within_the_limit()
+        self.all_ask_and_are_answered(1.0)
+        self.all_ask_and_are_answered(1.0)
+        self.change(after)
+        self.an_operator_takes_the_lease(really=True)
+        self.a_consumer_reads_its_tenants_file(at)
+        self.a_consumer_asks_and_is_answered(at)
 
     @rule(at=st.integers(0, 3))
     def a_consumer_reads_its_tenants_file(self, at: int) -> None:
