@@ -173,8 +173,8 @@ class Machine(RuleBasedStateMachine):
         self.is_renewing = True
         self.limit: grants.Limit | None = LIMIT
         self.in_force = [(LIMIT, math.inf)]
-        """Limits, and until when what was granted of them may be used. When a limit is removed, those in force stay so
-        until another comes: consumers that have not read of it go on, with what the operator shared out last."""
+        """Limits, and until when what was granted of them may be used. When one is removed, there is none to keep to:
+        consumers that have not read of it go on with what the operator knew last, which may be any there was."""
         self.let_in_s = 0.0
         self.seen = (0.0, 0.0, 0.0)
 
@@ -489,8 +489,7 @@ class Machine(RuleBasedStateMachine):
     def change(self, limit: grants.Limit | None) -> None:
         """Let the limit be another, or none; whoever can renew the Lease knows at once, and consumers later."""
         if limit is None:
-            now_s = self.now_s
-            self.in_force = [(each, math.inf if now_s < until_s else until_s) for each, until_s in self.in_force]
+            self.in_force = [(each, math.inf) for each, _ in self.in_force]
         else:
             ends_s = self.now_s + LEASE_S
             self.in_force = [(each, min(until_s, ends_s)) for each, until_s in self.in_force] + [(limit, math.inf)]
