@@ -216,6 +216,7 @@ class Machine(RuleBasedStateMachine):
     @rule(passed_s=st.sampled_from([0.1, 1.0, 5.0, 10.0, 29.0, 31.0, 59.0, 61.0]))
     def time_passes(self, passed_s: float) -> None:
         """Those with work use what they may, now and then."""
+        self.together_they_are_within_the_limit()  # what has changed since counts from now on
         for _ in range(3):
             self.now_s += passed_s / 3
             if self.is_renewing:
