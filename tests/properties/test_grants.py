@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from aftercall.consumers import observer, reporting
 from aftercall.consumers.intake import admission, granted, tally, turns
 from aftercall.contracts import reports, sections
-from aftercall.operator import exchange, grants
+from aftercall.operator import exchange, grants, handover
 
 LEASE_S, STALE_S, INTERVAL_S = 60.0, 30.0, 10.0
 MOST = 4
@@ -358,18 +358,28 @@ class Machine(RuleBasedStateMachine):
         self.is_renewing = is_renewing
 
     @rule(really=SELDOM, who=st.integers(0, 15))
-    def an_operator_takes_the_lease(self, really: bool, who: int = 0) -> None:
+    def an_operator_takes_the_lease(self, really: bool, who: int = 0, left: handover.Holders | None = None) -> None:
         """It knows nothing but epochs; the one before still answers some, and does not know that it has lost it."""
         if not really:
             return
         self.is_renewing = True
         offset_s = self.rng.uniform(-1e4, 1e4)
         new = Operator(exchange.Exchange(lease_s=LEASE_S, stale_s=STALE_S), offset_s, self.now_s + offset_s, self.limit)
-        new.exchange.begin(len(self.operators) + 1, now_s=new.held_at_s)
+        new.exchange.begin(len(self.operators) + 1, now_s=new.held_at_s, holders=left)
         self.operators.append(new)
         for at, each in enumerate(self.consumers):
             if not who & 1 << at:
                 each.operator = new
+
+    @rule(really=SELDOM, who=st.integers(0, 15))
+    def an_operator_hands_over(self, really: bool, who: int) -> None:
+        """It gives the Lease back, answers nobody any more, and tells who may hold what."""
+        if not really or not self.is_renewing:
+            return
+        old = self.operators[-1]
+        old.held_at_s = -math.inf
+        left = handover.parse(handover.encode(old.exchange.hand_over(now_s=self.now_s + old.offset_s)))
+        self.an_operator_takes_the_lease(really=True, who=who, left=left)
 
     @rule(at=st.integers(0, 3))
     def an_address_leads_to_the_new_operator(self, at: int) -> None:

@@ -157,6 +157,9 @@ class Reporter:
     async def report(self, *, is_last: bool = False) -> float | None:
         """Report once and apply the answer; return None, or after how many seconds at the earliest to try again."""
         told = self._told(is_last=is_last)
+        kept = granted.told(self._held, {load.tenant for load in told.tenants})
+        if kept is not self._held:
+            self._hold(kept)
         asked_at_s = self._clock()
         try:
             answer = await self._ask(told)

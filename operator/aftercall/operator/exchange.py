@@ -3,7 +3,7 @@
 One limit of a tenant is shared by the consumers of every pool. The clock here is the Lease's: it stands still from the
 moment at which the Lease was last known to be held. So an operator that has lost it without knowing sends grants that
 end before its successor, which began later, raises anything; and it takes nobody's grant for ended that the successor
-may have renewed.
+may have renewed. One that was told by its forerunner who holds grants may raise as soon as all of these have told what.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aftercall.contracts import reports
-from aftercall.operator import elsewhere, grants, ledger
+from aftercall.operator import elsewhere, grants, handover, ledger
 
 _ANSWERS_BITS = 32
 """Answers an epoch: at 200 a second for eight months."""
@@ -63,6 +63,8 @@ class Exchange:
         self._epoch = 0
         self._n_answers = 0
         self._began_at_s = math.inf
+        self._unheard: dict[str, handover.Heard] | None = None
+        """Who holds grants of forerunners and has not told what; None when that is not known."""
         self._swept_at_s = -math.inf
         self._ledgers: dict[str, ledger.Ledger] = {}
         self._consumers: dict[str, _Consumer] = {}
@@ -75,16 +77,34 @@ class Exchange:
         self.newest_epoch = 0
         """The highest that was begun here, or that a consumer has told of; whoever takes the Lease takes a higher."""
 
-    def begin(self, epoch: int, *, now_s: float) -> None:
+    def begin(self, epoch: int, *, now_s: float, holders: handover.Holders | None = None) -> None:
         """Begin to answer, having taken the Lease; `epoch` is higher than that of whoever held it before.
 
-        For one lease nothing is raised: what a forerunner has sent may be out for as long.
+        For one lease nothing is raised, since what a forerunner has sent may be out for as long; or, where it has told
+        who holds something, until these have told what.
         """
         if epoch <= self.newest_epoch:
             raise ValueError(f"epoch {epoch} is not higher than {self.newest_epoch}, which was before")
         self._epoch = self.newest_epoch = epoch
         self._n_answers = 0
         self._began_at_s = now_s
+        self._unheard = None if holders is None else dict(holders)
+
+    def hand_over(self, *, now_s: float) -> handover.Holders | None:
+        """Return who may hold grants, for a successor, having answered for the last time; None: that is not known."""
+        if self._unheard is None and now_s - self._began_at_s < self._lease_s:
+            return None
+        unheard = self._unheard if self._unheard is not None and now_s - self._began_at_s < self._lease_s else {}
+        return unheard | {
+            name: handover.Heard(each.instance, each.number)
+            for name, each in self._consumers.items()
+            if any(one.until_s > now_s for one in each.out)
+        }
+
+    def unheard(self, pool: str) -> list[str]:
+        """Return a pool's consumers that hold grants of a forerunner, and have not been heard since."""
+        names = (name.split("/", 1) for name in self._unheard or ())
+        return [consumer for of, consumer in names if of == pool]
 
     def known(self, pool: str) -> ledger.Ledger:
         """Return what a pool's consumers have told."""
@@ -116,6 +136,7 @@ class Exchange:
         name = _name(report.pool, report.consumer)
         before = self._consumers.get(name)
         one = _next(before, report, sure_s, self._stale_s)
+        is_first = self._note_holder(name, report) or before is None
         self._n_answers += 1
         one.sent = self._epoch << _ANSWERS_BITS | self._n_answers
         self._consumers[name] = one
@@ -125,19 +146,34 @@ class Exchange:
             one.out, one.wanted_per_s = (), np.zeros(0)
             self._forget_tenants(sure_s)
         else:
-            found = self._share_out(name, report, limits, before, one, sure_s)
+            found = self._share_out(name, report, limits, before, one, sure_s, is_first=is_first)
         return reports.Grants(epoch=self._epoch, number=one.sent, lease_s=lease_s, grants=tuple(found))
 
     def gone(self, pool: str, consumer: str) -> None:
         """Forget a consumer that is confirmed to be gone: its pod has ended, not merely fallen silent."""
         name = _name(pool, consumer)
         self._consumers.pop(name, None)
+        if self._unheard is not None:
+            self._unheard.pop(name, None)
         self._services.of.pop(name, None)
         self._forget_tenants(-math.inf)
         if pool in self._ledgers:
             self._ledgers[pool] = ledger.forget(self._ledgers[pool], consumer)
             if not self._ledgers[pool].heard:
                 del self._ledgers[pool]
+
+    def _note_holder(self, name: str, report: reports.ConsumerReport) -> bool:
+        """Take a consumer for heard that may hold grants of a forerunner, and say whether it was not before.
+
+        Another process of its name, which knows nothing of what the one before held, leaves it unheard.
+        """
+        holder = None if self._unheard is None else self._unheard.get(name)
+        if self._unheard is None or holder is None or holder.instance != report.instance:
+            return False
+        if report.number <= holder.number:
+            raise RefusedError(f"report {report.number} of {report.consumer} came after its report {holder.number}")
+        del self._unheard[name]
+        return True
 
     def _share_out(
         self,
@@ -147,6 +183,8 @@ class Exchange:
         before: _Consumer | None,
         one: _Consumer,
         now_s: float,
+        *,
+        is_first: bool,
     ) -> list[reports.Grant]:
         loads = report.tenants
         tenants = list(dict.fromkeys(load.tenant for load in loads))  # each is told of once a lane
@@ -173,6 +211,10 @@ class Exchange:
         np.maximum.at(held_per_s, rows, [load.held_per_s or 0.0 for load in loads])
         np.maximum.at(held_burst_s, rows, [load.held_burst_audio_s or 0.0 for load in loads])
         is_throttled[rows[[load.is_throttled for load in loads]]] = True
+        if is_first:
+            # Until it applies what it is answered now, it may use what a forerunner gave it.
+            given = grants.Answer(report.answered, now_s + self._lease_s, held_per_s, held_burst_s)
+            one.out = (*one.out, given)
         one.wanted_per_s = np.full(n_tenants, np.nan)
         one.wanted_per_s[at] = wanted_per_s(begun_per_s[at], waiting_audio_s[at], running_audio_s[at], is_throttled[at])
         known = {each: other for each, other in self._consumers.items() if now_s - other.heard_at_s < self._stale_s}
@@ -185,7 +227,7 @@ class Exchange:
             number=one.sent,
             now_s=now_s,
             lease_s=self._lease_s,
-            may_raise=now_s - self._began_at_s >= self._lease_s,
+            may_raise=self._unheard == {} or now_s - self._began_at_s >= self._lease_s,
         )
         one.out = (*one.out, made)
         found = (

@@ -4,6 +4,8 @@ It is ours only while the last renewal that succeeded, timed from its sending on
 than the lease less a margin; another takes it over only after it has seen no change for a whole lease on its own. So
 clocks need not agree, and nobody acts while another may.
 
+Whoever releases it may leave a text to the next holder, which takes it from the Lease along with it.
+
 Each holder has a higher epoch than all before it, also where the Lease was deleted in between: a new one begins at the
 minutes since 1970, and holders do not change every minute for ever.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import datetime
 import logging
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _MARGIN = 1 / 3
 """Share of the lease for which its holder no longer acts, and another does not yet."""
+_LEFT = "aftercall.io/left-to-the-next-holder"
+"""The annotation."""
 _STEPS = 5
 """Tries in a lease: three are missed before it is no longer ours."""
 
@@ -40,6 +45,8 @@ class _Observed:
 class Lease:
     """One Lease, for one start of an operator. `identity` is another at each start; `taken` hears of each epoch.
 
+    It hears also of what the holder before left, which is None where that did not release the Lease; where nobody held
+    it before, that is `first`. What `leaves` returns once it is released is for the next.
     `newest_epoch` is the highest that anybody has told of: ours is to be higher, or that one.
     """
 
@@ -52,7 +59,9 @@ class Lease:
         lease_s: float,
         now: Callable[[], float],
         utc: Callable[[], datetime.datetime],
-        taken: Callable[[int], None] = lambda epoch: None,
+        taken: Callable[[int, str | None], None] = lambda epoch, left: None,
+        leaves: Callable[[], str | None] = lambda: None,
+        first: str | None = None,
         newest_epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self._client = client
@@ -62,6 +71,8 @@ class Lease:
         self._now = now
         self._utc = utc
         self._taken = taken
+        self._leaves = leaves
+        self._first = first
         self._newest_epoch = newest_epoch
         self._observed: _Observed | None = None
         self.renewed_at_s = -math.inf
@@ -103,7 +114,7 @@ class Lease:
         except failures.NotFoundError:
             epoch = max(int(self._utc().timestamp() // 60), self._newest_epoch() + 1)
             await self._client.create(kube.LEASES, {"metadata": {"name": self._name}, "spec": self._spec(epoch)})
-            self._hold(epoch, sent_at_s)
+            self._hold(epoch, sent_at_s, self._first if self.epoch is None else None)
             return
         spec, version = found.get("spec", {}), str(found["metadata"]["resourceVersion"])
         epoch = int(spec.get("leaseTransitions") or 0)
@@ -114,9 +125,11 @@ class Lease:
             epoch = max(epoch, self._newest_epoch()) + 1
         elif epoch != self.epoch or self._newest_epoch() > epoch:
             epoch = max(epoch, self._newest_epoch(), self.epoch or 0) + 1
+        taken = copy.deepcopy(found)
+        left = (taken["metadata"].get("annotations") or {}).pop(_LEFT, None)
         sent_at_s = self._now()
-        await self._client.replace(kube.LEASES, self._name, {**found, "spec": spec | self._spec(epoch)})
-        self._hold(epoch, sent_at_s)
+        await self._client.replace(kube.LEASES, self._name, {**taken, "spec": spec | self._spec(epoch)})
+        self._hold(epoch, sent_at_s, None if holder else left)
 
     async def release(self) -> None:
         """Let another take the Lease at once."""
@@ -127,7 +140,10 @@ class Lease:
             async with asyncio.timeout(self._lease_s / _STEPS):
                 found = await self._client.get(kube.LEASES, self._name)
                 if found.get("spec", {}).get("holderIdentity") == self._identity:
-                    freed = {**found, "spec": found["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}}
+                    freed = copy.deepcopy(found)
+                    freed["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    if (left := self._leaves()) is not None:
+                        freed["metadata"]["annotations"] = (freed["metadata"].get("annotations") or {}) | {_LEFT: left}
                     await self._client.replace(kube.LEASES, self._name, freed)
         except (errors.AftercallError, TimeoutError) as exc:
             log.warning("lease not released", extra={"lease": self._name, "error": str(exc) or "no answer"})
@@ -139,11 +155,11 @@ class Lease:
             self._observed = _Observed(version, now_s)
         return now_s - self._observed.at_s >= max(self._lease_s, theirs_s)
 
-    def _hold(self, epoch: int, sent_at_s: float) -> None:
+    def _hold(self, epoch: int, sent_at_s: float, left: str | None) -> None:
         self.renewed_at_s = sent_at_s
         if epoch != self.epoch:
             self.epoch = epoch
-            self._taken(epoch)
+            self._taken(epoch, left)
 
     def _spec(self, epoch: int) -> kube.Object:
         now = self._utc().astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

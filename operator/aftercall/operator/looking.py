@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aftercall.contracts import errors, metrics, pools
@@ -39,6 +39,10 @@ class Reports(Protocol):
 
     def known(self, pool: str) -> ledger.Ledger:
         """Return what a pool's consumers have told."""
+        ...
+
+    def unheard(self, pool: str) -> Sequence[str]:
+        """Return a pool's consumers that hold grants of a forerunner, and have not been heard since."""
         ...
 
     def gone(self, pool: str, consumer: str) -> None:
@@ -151,7 +155,7 @@ class Looker:
             for name, each in means.reported.known(self.name).heard.items()
             if each.report.is_draining or now_s - each.at_s >= _ASK_AFTER_S
         ]
-        for consumer in quiet[:_ASK_AT_MOST]:
+        for consumer in [*quiet, *means.reported.unheard(self.name)][:_ASK_AT_MOST]:
             try:
                 if await fleets.has_ended(means.client, consumer):
                     means.reported.gone(self.name, consumer)

@@ -20,6 +20,7 @@ from aftercall.operator import (
     exchange,
     fleets,
     grants,
+    handover,
     inventory,
     kube,
     lease,
@@ -71,6 +72,8 @@ class Operator:
             now=now,
             utc=utc,
             taken=self._begin,
+            leaves=self._left,
+            first=handover.NOBODY,
             newest_epoch=lambda: self.exchange.newest_epoch,
         )
         self.compiling = compiling.Compiling(
@@ -200,8 +203,11 @@ class Operator:
             if name not in there:
                 del self._generations[resource, name]
 
-    def _begin(self, epoch: int) -> None:
-        self.exchange.begin(epoch, now_s=self.lease.renewed_at_s)
+    def _left(self) -> str | None:
+        return handover.encode(self.exchange.hand_over(now_s=self._now()))
+
+    def _begin(self, epoch: int, left: str | None) -> None:
+        self.exchange.begin(epoch, now_s=self.lease.renewed_at_s, holders=handover.parse(left))
         self.compiling.mark()
 
     def _limits(self) -> Mapping[str, grants.Limit]:

@@ -153,6 +153,7 @@ async def test_whatever_goes_wrong_changes_nothing(
 ) -> None:
     """What is held goes on, and the result is counted."""
     rig = Rig(tmp_path, answering(grants()))
+    rig.tally.wait(tally.Entry("t", 0, 60.0))
     await rig.reporter.report()
     before = rig.granted
     rig.answer = answer
@@ -161,6 +162,19 @@ async def test_whatever_goes_wrong_changes_nothing(
     assert before == rig.granted
     assert 1 == len(rig.elsewhere)
     assert rig.counted(result)
+
+
+async def test_what_is_not_told_of_is_not_held(tmp_path: pathlib.Path) -> None:
+    """Whoever hears the report could not know of it: an operator that has just begun would give it to another."""
+    rig = Rig(tmp_path, answering(grants()))
+    await rig.reporter.report()
+    assert rig.granted is not None
+    assert {"t"} == set(rig.granted.grants)
+    rig.answer = lost
+    await rig.reporter.report()
+
+    assert () == rig.told().tenants
+    assert ({}, rig.granted) == (rig.granted.grants, rig.renewed[-1])
 
 
 async def test_a_token_that_cannot_be_read_is_a_failure_like_any(tmp_path: pathlib.Path) -> None:
@@ -176,6 +190,7 @@ async def test_a_token_that_cannot_be_read_is_a_failure_like_any(tmp_path: pathl
 async def test_an_answer_that_was_long_on_its_way_is_good_for_what_is_left_of_its_lease(tmp_path: pathlib.Path) -> None:
     """And one for which nothing is left is not applied."""
     rig = Rig(tmp_path, lost)
+    rig.tally.wait(tally.Entry("t", 0, 60.0))
 
     def slowly(passed_s: float) -> Answer:
         def serve(_: httpx2.Request) -> httpx2.Response:

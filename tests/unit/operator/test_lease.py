@@ -15,7 +15,13 @@ def candidate(
     """Return one who wants the Lease, for 15 s."""
     heard = [] if taken is None else taken
     return lease.Lease(
-        cluster, "operator", identity=identity, lease_s=15.0, now=clock, utc=clock.utc, taken=heard.append
+        cluster,
+        "operator",
+        identity=identity,
+        lease_s=15.0,
+        now=clock,
+        utc=clock.utc,
+        taken=lambda epoch, _: heard.append(epoch),
     )
 
 
@@ -153,7 +159,7 @@ async def test_the_loop_outlives_failures_and_releases_at_its_end() -> None:
     cluster, clock = testing.FakeKubernetes(), testing.Clock()
     stopping, asked, taken = asyncio.Event(), asyncio.Event(), asyncio.Event()
     held = lease.Lease(
-        cluster, "operator", identity="a", lease_s=0.05, now=clock, utc=clock.utc, taken=lambda _: taken.set()
+        cluster, "operator", identity="a", lease_s=0.05, now=clock, utc=clock.utc, taken=lambda *_: taken.set()
     )
     cluster.broken["*", "*"] = failures.UnavailableError("away")
     cluster.before = lambda _: asked.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aftercall.consumers.intake import admission
 from aftercall.contracts import reports
@@ -45,6 +45,14 @@ def apply(held: Granted, answer: reports.Grants, *, asked_at_s: float, now_s: fl
     if until_s <= now_s:
         return dataclasses.replace(held, epoch=answer.epoch) if answer.epoch > held.epoch else None
     return Granted(answer.epoch, answer.number, until_s, {each.tenant: each for each in answer.grants})
+
+
+def told(held: Granted, tenants: Collection[str]) -> Granted:
+    """Return what is held after a report of these tenants: of others nothing, since whoever hears it knows of none."""
+    if held.grants.keys() <= set(tenants):
+        return held
+    kept = {tenant: grant for tenant, grant in held.grants.items() if tenant in tenants}
+    return dataclasses.replace(held, grants=kept)
 
 
 def drained(held: Granted) -> Granted:
