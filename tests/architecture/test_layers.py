@@ -36,6 +36,7 @@ PURE = (
     "operator/aftercall/operator/elsewhere.py",
     "operator/aftercall/operator/exchange.py",
     "operator/aftercall/operator/grants.py",
+    "operator/aftercall/operator/handover.py",
     "operator/aftercall/operator/inventory.py",
     "operator/aftercall/operator/ledger.py",
     "operator/aftercall/operator/pool.py",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
 from aftercall.contracts import reports
-from aftercall.operator import exchange, grants
+from aftercall.operator import exchange, grants, handover
 
 LEASE_S = 900.0
 LIMITS = {"t": grants.Limit(100.0, 10, 300.0)}
@@ -173,6 +175,71 @@ def test_one_that_has_just_begun_renews_and_raises_nothing_for_a_lease() -> None
 
     hear(new, report("a", 3, load(held=20.0), answered=first.number, epoch=5), AT_S + 100)
     assert [79.0] == [each.per_s for each in hear(new, report("b", 2, load()), AT_S + LEASE_S).grants]
+
+
+def after(found: exchange.Exchange, at_s: float) -> exchange.Exchange:
+    """Return the successor of one that ended in order."""
+    left = handover.parse(handover.encode(found.hand_over(now_s=at_s)))
+    new = exchange.Exchange(lease_s=LEASE_S)
+    new.begin(2, now_s=at_s, holders=left)
+    return new
+
+
+def test_one_that_was_told_who_holds_something_raises_once_it_has_heard_these() -> None:
+    """What it hears of is out until another answer is applied; so a new consumer need not wait for a lease."""
+    old = begun()
+    first = hear(old, report("a", 1, load()))
+    hear(old, report("b", 1, load()))
+    found = after(old, AT_S + 10)
+    assert ["a", "b"] == found.unheard("calls")
+
+    assert [0.0] == [each.per_s for each in hear(found, report("c", 1, load()), AT_S + 11).grants]
+    told = report("a", 2, load(held=99.0), answered=first.number, epoch=1)
+    assert [99.0] == [each.per_s for each in hear(found, told, AT_S + 12).grants]
+    assert [0.0] == [each.per_s for each in hear(found, report("b", 2, load()), AT_S + 13).grants]
+    assert [] == found.unheard("calls")
+    cut = hear(found, report("a", 3, load(held=99.0), answered=first.number, epoch=1), AT_S + 14)
+    assert [33.0] == [each.per_s for each in cut.grants]
+    assert [0.0] == [each.per_s for each in hear(found, report("c", 2, load()), AT_S + 15).grants]
+    hear(found, report("a", 4, load(held=33.0), answered=cut.number, epoch=2), AT_S + 16)
+    assert [33.0] == [each.per_s for each in hear(found, report("c", 3, load()), AT_S + 17).grants]
+
+
+def test_one_that_drained_or_is_gone_is_not_waited_for() -> None:
+    """As when an upgrade replaces operator and consumers."""
+    old = begun()
+    first = hear(old, report("a", 1, load()))
+    hear(old, report("b", 1, load()))
+    found = after(old, AT_S + 10)
+    hear(found, report("a", 2, answered=first.number, is_draining=True), AT_S + 11)
+    found.gone("calls", "b")
+
+    assert [99.0] == [each.per_s for each in hear(found, report("c", 1, load()), AT_S + 12).grants]
+
+
+@pytest.mark.parametrize("told", [report("a", 1, load()), report("a", 9, load(), instance="0")])
+def test_what_is_late_or_of_another_process_is_not_what_a_holder_holds(told: reports.ConsumerReport) -> None:
+    """It may hold more than it did then."""
+    old = begun()
+    hear(old, report("a", 1, load()))
+    found = after(old, AT_S + 10)
+    with contextlib.suppress(exchange.RefusedError):
+        hear(found, told, AT_S + 11)
+
+    assert ["a"] == found.unheard("calls")
+    assert [0.0] == [each.per_s for each in hear(found, report("c", 1, load()), AT_S + 12).grants]
+    assert [99.0] == [each.per_s for each in hear(found, report("c", 2, load()), AT_S + 10 + LEASE_S).grants]
+
+
+def test_one_that_does_not_know_who_holds_something_leaves_nothing() -> None:
+    """And one that has waited for holders in vain leaves these."""
+    waits = begun(at_s=AT_S)
+    assert waits.hand_over(now_s=AT_S + LEASE_S - 1) is None
+    assert {} == waits.hand_over(now_s=AT_S + LEASE_S)
+    old = begun()
+    hear(old, report("a", 1, load()))
+    found = after(old, AT_S + 10)
+    assert {"calls/a": ("1", 1)} == after(found, AT_S + 20).hand_over(now_s=AT_S + 30)
 
 
 def test_one_that_may_have_lost_the_lease_sends_leases_that_end_in_time_and_then_none() -> None:

@@ -125,6 +125,38 @@ async def test_a_released_one_is_taken_at_once_with_a_higher_epoch() -> None:
     assert (second.epoch or 0) > (first.epoch or 0)
 
 
+async def test_what_is_left_at_the_release_goes_to_the_next_holder_alone() -> None:
+    """Nothing is left by one that was overtaken, nor twice; the first holder of all has what it was told."""
+    cluster, clock, heard = testing.FakeKubernetes(), testing.Clock(), list[str | None]()
+
+    def new(identity: str) -> lease.Lease:
+        return lease.Lease(
+            cluster,
+            "operator",
+            identity=identity,
+            lease_s=15.0,
+            now=clock,
+            utc=clock.utc,
+            taken=lambda _, left: heard.append(left),
+            leaves=lambda: f"of {identity}",
+            first="nobody",
+        )
+
+    first, second, third = new("a"), new("b"), new("c")
+    await first.step()
+    await first.release()
+    await second.step()
+    await third.step()
+    clock.now_s += 15
+    await third.step()
+    await third.release()
+    await first.step()
+    cluster.drop(kube.LEASES, "operator")
+    await first.step()
+
+    assert ["nobody", "of a", None, "of c", None] == heard
+
+
 async def test_a_deleted_one_comes_back_with_a_higher_epoch() -> None:
     """Consumers refuse grants of an epoch below one they have seen."""
     cluster, clock = testing.FakeKubernetes(), testing.Clock()

@@ -8,7 +8,7 @@ import pytest
 from pool_material import SPEC, World
 
 from aftercall.contracts import metrics, reports
-from aftercall.operator import failures, findings, kube, looking, victims
+from aftercall.operator import failures, findings, handover, kube, looking, victims
 
 AROUND = looking.Around({})
 
@@ -257,6 +257,18 @@ async def test_a_silent_consumer_is_gone_once_its_pod_is() -> None:
     await look(world, looker)
     assert ("True", "AsRead") == world.condition("BacklogKnown")
     assert {} == dict(world.exchange.known("calls").heard)
+
+
+async def test_a_forerunners_consumer_is_not_waited_for_once_its_pod_is_gone() -> None:
+    """It has gone while no operator was there."""
+    world = World()
+    world.pool()
+    world.cluster.pod("a", of="consumers")
+    left = {"calls/a": handover.Heard("i", 1), "calls/b": handover.Heard("i", 1)}
+    world.exchange.begin(world.exchange.newest_epoch + 1, now_s=world.clock(), holders=left)
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert ["a"] == world.exchange.unheard("calls")
 
 
 async def test_mode_external_carries_the_number_of_the_pool() -> None:

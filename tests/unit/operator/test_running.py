@@ -65,6 +65,26 @@ async def test_a_report_is_answered_with_a_grant() -> None:
     assert 0.1 <= granted <= 10.0  # floors at least, the limit at most
 
 
+async def test_a_successor_raises_what_a_consumer_has_that_came_with_it() -> None:
+    """An upgrade replaces all of them; the first operator of all has none to wait for."""
+    world = World()
+    world.pool()
+    world.cluster.put(kube.TENANTS, "acme", spec={"audioSecondsPerMinute": 600})
+    first = await leading(world)
+    answer = await first.hear(report())
+    assert (9.9,) == tuple(each.per_s for each in answer.grants)
+    world.cluster.pod("c", of="consumers")
+    await first.lease.release()
+    second = await leading(world)
+    assert ["c"] == second.exchange.unheard("calls")
+
+    gone = report().model_copy(update={"number": 2, "is_draining": True, "tenants": ()})
+    await second.hear(gone)
+    answer = await second.hear(report().model_copy(update={"consumer": "d"}))
+
+    assert (9.9,) == tuple(each.per_s for each in answer.grants)
+
+
 async def test_who_does_not_lead_answers_nobody() -> None:
     """Before it has read everything and knows limits, without the Lease, and once that may be another's."""
     world = World()
