@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pytest
 import yaml
 from peers import control_plane as plane
-from peers import helm, process
+from peers import helm, kubeclient, process
 
 CHART = pathlib.Path(__file__).resolve().parents[3] / "charts" / "aftercall"
 SAMPLES = sorted((CHART / "samples").glob("*.values.yaml"))
 STAND_INS = pathlib.Path(__file__).parent / "stand_ins.yaml"
+OUR_CRDS = ("transcriptionpools.aftercall.io", "tenants.aftercall.io")
 OFFLINE = ("--set=capabilities.kubeRay=Present", "--set=capabilities.prometheusOperator=Present")
 
 Values = Mapping[str, typing.Any]
@@ -70,6 +71,28 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plane.Co
         offered = {name: {**node["status"][name], **partitions} for name in ("capacity", "allocatable")}
         running.client.patch("Node", "mig-0", {"status": offered}, subresource="status")
         yield running
+
+
+def without_crds(client: kubeclient.Client) -> None:
+    """Take our CRDs away, with all that is of them."""
+    for name in OUR_CRDS:
+        if is_there(client, "CustomResourceDefinition", name):
+            client.delete("CustomResourceDefinition", name)
+    kubeclient.wait_until(
+        lambda: not any(is_there(client, "CustomResourceDefinition", name) for name in OUR_CRDS),
+        what="CRDs to go",
+    )
+
+
+def is_there(client: kubeclient.Client, kind: str, name: str, namespace: str = "default") -> bool:
+    """Say whether there is such an object."""
+    try:
+        client.get(kind, name, namespace=namespace)
+    except kubeclient.Refused as exc:
+        if exc.code != 404:
+            raise
+        return False
+    return True
 
 
 def pods_of(objects: Sequence[dict[str, typing.Any]]) -> list[tuple[str, dict[str, typing.Any]]]:

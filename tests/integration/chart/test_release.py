@@ -26,14 +26,13 @@ CLUSTER_KINDS = (
     *("ClusterRole", "ClusterRoleBinding", "PriorityClass"),
     *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
 )
-OUR_CRDS = ("transcriptionpools.aftercall.io", "tenants.aftercall.io")
 
 
 @pytest.fixture
 def bare(control_plane: plane.ControlPlane) -> Iterator[str]:
     """A namespace in a cluster that has never heard of aftercall, with a claim for models."""
     client = control_plane.client
-    _without_crds(client)
+    conftest.without_crds(client)
     name = f"test-{uuid.uuid4().hex[:8]}"
     control_plane.create_namespace(name, labels={"pod-security.kubernetes.io/enforce": "restricted"})
     for one in _volume(name):
@@ -41,28 +40,7 @@ def bare(control_plane: plane.ControlPlane) -> Iterator[str]:
     yield name
     client.delete("Namespace", name)
     client.delete("PersistentVolume", name)
-    _without_crds(client)
-
-
-def _without_crds(client: kubeclient.Client) -> None:
-    """Take our CRDs away, with all that is of them."""
-    for name in OUR_CRDS:
-        if _is_there(client, "CustomResourceDefinition", name):
-            client.delete("CustomResourceDefinition", name)
-    kubeclient.wait_until(
-        lambda: not any(_is_there(client, "CustomResourceDefinition", name) for name in OUR_CRDS),
-        what="CRDs to go",
-    )
-
-
-def _is_there(client: kubeclient.Client, kind: str, name: str, namespace: str = "default") -> bool:
-    try:
-        client.get(kind, name, namespace=namespace)
-    except kubeclient.Refused as exc:
-        if exc.code != 404:
-            raise
-        return False
-    return True
+    conftest.without_crds(client)
 
 
 def _volume(namespace: str) -> list[dict[str, typing.Any]]:
@@ -153,7 +131,7 @@ def _crds_by_hand(client: kubeclient.Client, sample: pathlib.Path) -> None:
                 one["type"]: one["status"]
                 for one in client.get("CustomResourceDefinition", name)["status"].get("conditions") or []
             }.items()
-            for name in OUR_CRDS
+            for name in conftest.OUR_CRDS
         ),
         what="CRDs to be served",
     )
@@ -198,7 +176,7 @@ def test_a_release_comes_changes_goes_back_and_goes(
     kubeclient.wait_until(lambda: [] == release.left(), timeout_s=120, what="pods to go")
     assert {} == release.pools()
     assert [] == client.list("Tenant", namespace=bare)
-    assert all(_is_there(client, "CustomResourceDefinition", name) for name in OUR_CRDS)
+    assert all(conftest.is_there(client, "CustomResourceDefinition", name) for name in conftest.OUR_CRDS)
 
 
 @pytest.mark.timeout(120)
