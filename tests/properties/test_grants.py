@@ -381,6 +381,38 @@ class Machine(RuleBasedStateMachine):
         left = handover.parse(handover.encode(old.exchange.hand_over(now_s=self.now_s + old.offset_s)))
         self.an_operator_takes_the_lease(really=True, who=who, left=left)
 
+    @rule(how=st.sampled_from(["says nothing", "misses its cut", "was late", "was another process"]))
+    def one_that_came_last_holds_most_when_an_operator_hands_over(self, how: str) -> None:
+        """The others ask for all there is, of an operator that knows of it what it hears."""
+        self.a_consumer_joins()
+        self.is_renewing = True
+        if not self.consumers:
+            return
+        at = len(self.consumers) - 1
+        if how in ("was late", "was another process"):
+            self.a_consumer_asks(at)
+            self.give_up(self.consumers[at])
+            late = self.late[-1]
+        if how == "was another process":
+            self.a_consumer_restarts(at, is_killed=True, is_told=False, really=True)
+        self.consumers[at].shop.add(300)
+        for _ in range(4):  # until others have said that they use what they were cut to
+            self.all_ask_and_are_answered(1.0)
+        self.an_operator_hands_over(really=True, who=0)
+        if how in ("was late", "was another process"):
+            self.hear(late, self.operators[-1])
+        for _ in range(2):
+            for other in range(at):
+                self.consumers[other].shop.add(300)
+                self.a_consumer_asks_and_is_answered(other)
+            if how == "misses its cut":
+                self.a_consumer_asks(at)
+                question = self.consumers[at].wire.question
+                assert question is not None
+                self.hear(question, self.operators[-1])
+                self.give_up(self.consumers[at])
+        self.together_they_are_within_the_limit()
+
     @rule(at=st.integers(0, 3))
     def an_address_leads_to_the_new_operator(self, at: int) -> None:
         """Sooner or later."""
