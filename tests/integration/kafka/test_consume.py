@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import urllib.error
 import urllib.request
 
 import cluster
@@ -82,3 +83,50 @@ def test_events_end_as_transcripts_and_dead_letters(ours: cluster.Cluster, tmp_p
     assert made.word_count > 0
     (dead,) = ours.records(ours.dead)
     assert (b"not json", b"invalid_event") == (dead.value, dict(dead.headers)["aftercall-reason"])
+
+
+STANDS_STILL = """
+import asyncio
+from aftercall.cli import main
+from aftercall.consumers import reporting
+
+async def stand_still(reporter, stopping):
+    await asyncio.Event().wait()
+
+reporting.Reporter._try, reporting._LATE_S = stand_still, 2.0
+main.main()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_consumer_that_does_not_report_any_more_fails_its_probe(
+    ours: cluster.Cluster, tmp_path: pathlib.Path
+) -> None:
+    """So that Kubernetes starts it anew; why is in the answer."""
+    port = process.free_port()
+    (tmp_path / "token").write_text("t")
+    env = ours.env(
+        AFTERCALL_SPEECH__MODEL=str(material.MODEL),
+        AFTERCALL_TELEMETRY__PORT=str(port),
+        AFTERCALL_REPORTING__URL=f"http://127.0.0.1:{process.free_port()}",
+        AFTERCALL_REPORTING__POOL="calls",
+        AFTERCALL_REPORTING__TOKEN_FILE=str(tmp_path / "token"),
+    )
+    consumer = cluster.Consumer(env, tmp_path / "log", command=("-c", STANDS_STILL, "consume"))
+    try:
+        consumer.wait_ready()
+        assert b"ok\n" == get(port, "/healthz")
+
+        def refusal() -> str:
+            try:
+                get(port, "/healthz")
+            except urllib.error.HTTPError as exc:
+                with exc:
+                    return f"{exc.code} {exc.read().decode()}"
+            return ""
+
+        cluster.wait_until(lambda: refusal() != "", timeout_s=20, what="a red probe")
+        assert refusal().startswith("503 ")
+        assert "a report is" in refusal()
+    finally:
+        consumer.kill()
