@@ -40,6 +40,7 @@ PURE = (
     "operator/aftercall/operator/inventory.py",
     "operator/aftercall/operator/ledger.py",
     "operator/aftercall/operator/pool.py",
+    "operator/aftercall/operator/processes.py",
     "operator/aftercall/operator/rivals.py",
     "operator/aftercall/operator/scaling.py",
     "operator/aftercall/operator/simulator",

@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from aftercall.consumers import observer, reporting
 from aftercall.consumers.intake import admission, granted, tally, turns
 from aftercall.contracts import reports, sections
-from aftercall.operator import exchange, grants, handover
+from aftercall.operator import exchange, grants, handover, processes
 
 LEASE_S, STALE_S, INTERVAL_S = 60.0, 30.0, 10.0
 MOST = 4
@@ -348,7 +348,7 @@ class Machine(RuleBasedStateMachine):
                 now_s=self.now_s + operator.offset_s,
                 held_at_s=operator.held_at_s,
             )
-        except (exchange.RefusedError, exchange.NotLeadingError):
+        except (processes.RefusedError, exchange.NotLeadingError):
             return httpx2.Response(503, request=ADDRESS)
         return httpx2.Response(200, content=answer.model_dump_json().encode(), request=ADDRESS)
 

@@ -12,7 +12,7 @@ import pydantic
 from aftercall.api import bodies, frame, problems
 from aftercall.consumers import observer
 from aftercall.contracts import errors, metrics, reports
-from aftercall.operator import exchange
+from aftercall.operator import exchange, processes
 
 PATH = "/v1/reports"
 MAX_REPORT_BYTES = 4 * 2**20
@@ -45,7 +45,7 @@ def build_reporting(
 ) -> fastapi.FastAPI:
     """Build the application.
 
-    `hear` answers a report, or raises `exchange.RefusedError` (of an unknown pool too) or `exchange.NotLeadingError`.
+    `hear` answers a report, or raises `processes.RefusedError` (of an unknown pool too) or `exchange.NotLeadingError`.
     `authenticate` says whose a token is, None for nobody's, or raises `errors.TransientError` where that cannot be
     told now. Only `accounts` may report, each pod for itself.
     """
@@ -106,7 +106,7 @@ async def _answer(
 ) -> reports.Grants:
     try:
         return await hear(told)
-    except exchange.RefusedError as exc:
+    except processes.RefusedError as exc:
         raise problems.ProblemError(409, str(exc)) from exc
     except exchange.NotLeadingError as exc:
         raise problems.ProblemError(503, str(exc), headers=_RETRY_AFTER) from exc

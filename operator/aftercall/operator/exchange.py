@@ -16,42 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from aftercall.contracts import reports
-from aftercall.operator import elsewhere, grants, handover, ledger
+from aftercall.operator import elsewhere, grants, handover, ledger, processes
 
 _ANSWERS_BITS = 32
 """Answers an epoch: at 200 a second for eight months."""
 _HORIZON_S = 60.0
 """Within how long a consumer whose limit holds it back could use what waits."""
 _ROOM_TO_GROW = 1.25
-_RETIRED = 8
-"""Processes before the present one of which a consumer's late reports are known."""
 _FORGOTTEN_LEASES = 4
 """A consumer that was silent for so many leases is forgotten, though nobody has seen it end."""
 
 
-class RefusedError(Exception):
-    """A report is not taken: it is late, or of a process whose name another has."""
-
-
 class NotLeadingError(Exception):
     """This operator does not hold the Lease, or not for certain, and answers nobody."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Consumer:
-    """A process: its last report's number, when that came by the Lease's clock, and the last answer that was sent.
-
-    `retired` are the processes before it that had its name, `out` is what was sent to any of them and may be in use,
-    `wanted_per_s` what it could use, NaN for tenants that it tells nothing of.
-    """
-
-    instance: str
-    number: int
-    heard_at_s: float
-    retired: tuple[str, ...] = ()
-    sent: int = 0
-    out: tuple[grants.Answer, ...] = ()
-    wanted_per_s: grants.Rates = dataclasses.field(default_factory=lambda: np.zeros(0))
 
 
 class Exchange:
@@ -63,11 +40,10 @@ class Exchange:
         self._epoch = 0
         self._n_answers = 0
         self._began_at_s = math.inf
-        self._unheard: dict[str, handover.Heard] | None = None
-        """Who holds grants of forerunners and has not told what; None when that is not known."""
+        self._unheard = handover.Unheard(None)
         self._swept_at_s = -math.inf
         self._ledgers: dict[str, ledger.Ledger] = {}
-        self._consumers: dict[str, _Consumer] = {}
+        self._consumers: dict[str, processes.Consumer] = {}
         self._places: dict[str, int] = {}
         """Of tenants, in arrays."""
         self._limits: dict[str, grants.Limit] = {}
@@ -88,13 +64,13 @@ class Exchange:
         self._epoch = self.newest_epoch = epoch
         self._n_answers = 0
         self._began_at_s = now_s
-        self._unheard = None if holders is None else dict(holders)
+        self._unheard = handover.Unheard(holders)
 
     def hand_over(self, *, now_s: float) -> handover.Holders | None:
         """Return who may hold grants, for a successor, having answered for the last time; None: that is not known."""
-        if self._unheard is None and now_s - self._began_at_s < self._lease_s:
+        unheard = {} if now_s - self._began_at_s >= self._lease_s else self._unheard.holders()
+        if unheard is None:
             return None
-        unheard = self._unheard if self._unheard is not None and now_s - self._began_at_s < self._lease_s else {}
         return unheard | {
             name: handover.Heard(each.instance, each.number)
             for name, each in self._consumers.items()
@@ -103,7 +79,7 @@ class Exchange:
 
     def unheard(self, pool: str) -> list[str]:
         """Return a pool's consumers that hold grants of a forerunner, and have not been heard since."""
-        names = (name.split("/", 1) for name in self._unheard or ())
+        names = (name.split("/", 1) for name in self._unheard.holders() or ())
         return [consumer for of, consumer in names if of == pool]
 
     def known(self, pool: str) -> ledger.Ledger:
@@ -122,8 +98,8 @@ class Exchange:
     ) -> reports.Grants:
         """Take a report in and answer it. `held_at_s`: when the Lease was asked for the last time that it was given.
 
-        Raises `NotLeadingError`, or `RefusedError` for a report that is late or of a second process of one name;
-        nothing of such a report is taken in.
+        Raises `NotLeadingError`, or `processes.RefusedError` for a report that is late or of a second process of one
+        name; nothing of such a report is taken in.
         """
         self.newest_epoch = max(self.newest_epoch, report.epoch)
         sure_s = min(now_s, held_at_s)
@@ -135,8 +111,8 @@ class Exchange:
         self._sweep(sure_s)
         name = _name(report.pool, report.consumer)
         before = self._consumers.get(name)
-        one = _next(before, report, sure_s, self._stale_s)
-        is_first = self._note_holder(name, report) or before is None
+        one = processes.heard(before, report, now_s=sure_s, stale_s=self._stale_s)
+        is_first = self._unheard.hear(name, report) or before is None
         self._n_answers += 1
         one.sent = self._epoch << _ANSWERS_BITS | self._n_answers
         self._consumers[name] = one
@@ -153,8 +129,7 @@ class Exchange:
         """Forget a consumer that is confirmed to be gone: its pod has ended, not merely fallen silent."""
         name = _name(pool, consumer)
         self._consumers.pop(name, None)
-        if self._unheard is not None:
-            self._unheard.pop(name, None)
+        self._unheard.forget(name)
         self._services.of.pop(name, None)
         self._forget_tenants(-math.inf)
         if pool in self._ledgers:
@@ -162,26 +137,13 @@ class Exchange:
             if not self._ledgers[pool].heard:
                 del self._ledgers[pool]
 
-    def _note_holder(self, name: str, report: reports.ConsumerReport) -> bool:
-        """Take a consumer for heard that may hold grants of a forerunner, and say whether it was not before.
-
-        Another process of its name, which knows nothing of what the one before held, leaves it unheard.
-        """
-        holder = None if self._unheard is None else self._unheard.get(name)
-        if self._unheard is None or holder is None or holder.instance != report.instance:
-            return False
-        if report.number <= holder.number:
-            raise RefusedError(f"report {report.number} of {report.consumer} came after its report {holder.number}")
-        del self._unheard[name]
-        return True
-
     def _share_out(
         self,
         name: str,
         report: reports.ConsumerReport,
         limits: Mapping[str, grants.Limit],
-        before: _Consumer | None,
-        one: _Consumer,
+        before: processes.Consumer | None,
+        one: processes.Consumer,
         now_s: float,
         *,
         is_first: bool,
@@ -227,7 +189,7 @@ class Exchange:
             number=one.sent,
             now_s=now_s,
             lease_s=self._lease_s,
-            may_raise=self._unheard == {} or now_s - self._began_at_s >= self._lease_s,
+            may_raise=self._unheard.holders() == {} or now_s - self._began_at_s >= self._lease_s,
         )
         one.out = (*one.out, made)
         found = (
@@ -324,25 +286,6 @@ def _grant(
 def _fit(rates: grants.Rates, n_tenants: int, missing: float = math.nan) -> grants.Rates:
     """Return rates with a place for tenants that came since."""
     return np.concatenate([rates, np.full(n_tenants - len(rates), missing)]) if len(rates) < n_tenants else rates
-
-
-def _next(before: _Consumer | None, report: reports.ConsumerReport, now_s: float, stale_s: float) -> _Consumer:
-    """Return a consumer as it is after a report, which may be of another process than the one before.
-
-    Whether that is a newer one is not told: the last words of a process that has died may come after the first of its
-    successor. So they may not free what the successor has, and it has its place again once they are stale.
-    """
-    if before is None:
-        return _Consumer(report.instance, report.number, now_s)
-    if before.instance == report.instance:
-        if report.number <= before.number:
-            raise RefusedError(f"report {report.number} of {report.consumer} came after its report {before.number}")
-        return dataclasses.replace(before, number=report.number, heard_at_s=now_s)
-    if report.is_draining or (report.instance in before.retired and now_s - before.heard_at_s < stale_s):
-        raise RefusedError(f"another process reports as {report.consumer}; each needs a name of its own")
-    others = (each for each in before.retired if each != report.instance)
-    retired = (*others, before.instance)[-_RETIRED:]
-    return _Consumer(report.instance, report.number, now_s, retired, out=before.out)
 
 
 def _name(pool: str, consumer: str) -> str:

@@ -10,6 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from aftercall.contracts import reports
+from aftercall.operator import processes
+
 NOBODY = "{}"
 """Where no operator was before."""
 _MOST_BYTES = 200_000
@@ -43,3 +46,31 @@ def parse(text: str | None) -> Holders | None:
         return {str(name): Heard(str(instance), int(number)) for name, (instance, number) in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+class Unheard:
+    """Who may hold grants of a forerunner, and has not told what since."""
+
+    def __init__(self, holders: Holders | None) -> None:
+        self._of = None if holders is None else dict(holders)
+
+    def holders(self) -> dict[str, Heard] | None:
+        """Return those that are left; None when they are not known."""
+        return self._of
+
+    def hear(self, name: str, report: reports.ConsumerReport) -> bool:
+        """Take a consumer for heard, and say whether it was not before; raise `processes.RefusedError` for a late one.
+
+        Another process of its name, which knows nothing of what the one before held, leaves it unheard.
+        """
+        holder = None if self._of is None else self._of.get(name)
+        if self._of is None or holder is None or holder.instance != report.instance:
+            return False
+        processes.refuse_late(report, holder.number)
+        del self._of[name]
+        return True
+
+    def forget(self, name: str) -> None:
+        """Take a consumer for gone."""
+        if self._of is not None:
+            self._of.pop(name, None)

@@ -28,6 +28,7 @@ from aftercall.operator import (
     measures,
     notices,
     offsets,
+    processes,
     targets,
     tending,
     watching,
@@ -114,7 +115,7 @@ class Operator:
             group.create_task(self.compiling.run(stopping), name="tenants")
 
     async def hear(self, report: reports.ConsumerReport) -> reports.Grants:
-        """Answer a report; raise `exchange.NotLeadingError`, or `RefusedError` for a pool that is not there."""
+        """Answer a report; raise `exchange.NotLeadingError`, or `processes.RefusedError`, for an unknown pool, too."""
         if not self.lease.is_held():
             raise exchange.NotLeadingError("this operator does not hold the Lease")
         if not self._pools.is_listed or not self._tenants.is_listed:
@@ -123,7 +124,7 @@ class Operator:
             # What it took from a consumer for want of limits it could not give back for one lease.
             raise exchange.NotLeadingError("this operator has not compiled tenants yet")
         if report.pool not in self._pools.objects():
-            raise exchange.RefusedError(f"there is no TranscriptionPool {report.pool} in {self._client.namespace}")
+            raise processes.RefusedError(f"there is no TranscriptionPool {report.pool} in {self._client.namespace}")
         return self.exchange.hear(report, self._limits(), now_s=self._now(), held_at_s=self.lease.renewed_at_s)
 
     def tell(self, resource: kube.Resource, change: str | None, found: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aftercall.api import reporting
 from aftercall.consumers import observer
 from aftercall.contracts import errors, outcomes, reports
-from aftercall.operator import exchange
+from aftercall.operator import exchange, processes
 
 REPORT = reports.ConsumerReport(consumer="pod-a", instance="1", pool="calls", tenants=(reports.TenantLoad(tenant="t"),))
 GRANTS = reports.Grants(epoch=3, number=7, lease_s=900.0, grants=(reports.Grant(tenant="t", per_s=2.5),))
@@ -111,7 +111,7 @@ async def test_what_is_no_report_is_refused_with_a_sentence(body: bytes, status:
 @pytest.mark.parametrize(
     ("failure", "status", "retry_after"),
     [
-        (exchange.RefusedError("no pool named calls"), 409, None),
+        (processes.RefusedError("no pool named calls"), 409, None),
         (exchange.NotLeadingError("epoch 4 has begun"), 503, "5"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aftercall.contracts import reports
-from aftercall.operator import exchange, grants, handover
+from aftercall.operator import exchange, grants, handover, processes
 
 LEASE_S = 900.0
 LIMITS = {"t": grants.Limit(100.0, 10, 300.0)}
@@ -110,10 +110,10 @@ def test_a_report_that_comes_late_or_twice_is_refused_and_counts_nothing() -> No
     hear(found, report("a", 1, load(begun=10.0)))
     hear(found, report("a", 2, load(begun=70.0)), AT_S + 5)
     for number in (2, 1):
-        with pytest.raises(exchange.RefusedError, match="came after"):
+        with pytest.raises(processes.RefusedError, match="came after"):
             hear(found, report("a", number, load(begun=500.0)), AT_S + 6)
     hear(found, report("a", 1, load(begun=5.0), instance="2"), AT_S + 10)
-    with pytest.raises(exchange.RefusedError, match="name of its own"):
+    with pytest.raises(processes.RefusedError, match="name of its own"):
         hear(found, report("a", 3, load(begun=500.0)), AT_S + 11)
     hear(found, report("b", 1, load()), AT_S + 12)
     more = hear(found, report("a", 2, load(begun=8.0), instance="2"), AT_S + 15)
@@ -128,14 +128,14 @@ def test_the_last_words_of_a_process_do_not_keep_its_successor_out() -> None:
     found = begun()
     first = hear(found, report("a", 1, load(), instance="2"))
     hear(found, report("a", 9, load(), instance="1"), AT_S + 1)
-    with pytest.raises(exchange.RefusedError, match="name of its own"):
+    with pytest.raises(processes.RefusedError, match="name of its own"):
         hear(found, report("a", 2, load(held=99.0), instance="2", answered=first.number), AT_S + 10)
 
     assert [99.0] == [
         each.per_s
         for each in hear(found, report("a", 3, load(held=99.0), instance="2", answered=first.number), AT_S + 31).grants
     ]
-    with pytest.raises(exchange.RefusedError, match="name of its own"):
+    with pytest.raises(processes.RefusedError, match="name of its own"):
         hear(found, report("a", 10, load(), instance="1"), AT_S + 32)
 
 
@@ -143,7 +143,7 @@ def test_what_a_process_gives_back_late_is_not_its_successors() -> None:
     """This operator has not heard of it before."""
     found = begun()
     hear(found, report("a", 1, load(), instance="2"))
-    with pytest.raises(exchange.RefusedError, match="name of its own"):
+    with pytest.raises(processes.RefusedError, match="name of its own"):
         hear(found, report("a", 9, instance="1", is_draining=True), AT_S + 1)
 
     assert [0.0] == [each.per_s for each in hear(found, report("b", 1, load()), AT_S + 2).grants]
@@ -223,7 +223,7 @@ def test_what_is_late_or_of_another_process_is_not_what_a_holder_holds(told: rep
     old = begun()
     hear(old, report("a", 1, load()))
     found = after(old, AT_S + 10)
-    with contextlib.suppress(exchange.RefusedError):
+    with contextlib.suppress(processes.RefusedError):
         hear(found, told, AT_S + 11)
 
     assert ["a"] == found.unheard("calls")

@@ -9,7 +9,7 @@ import pytest
 from pool_material import World
 
 from aftercall.contracts import metrics, reports, sections
-from aftercall.operator import exchange, failures, kube, running, targets, testing
+from aftercall.operator import exchange, failures, kube, processes, running, targets, testing
 
 
 def operator(world: World, **more: object) -> running.Operator:
@@ -112,7 +112,7 @@ async def test_a_report_of_no_pool_is_refused() -> None:
     """Its sentence names the pool and the namespace."""
     found = await leading(World())
 
-    with pytest.raises(exchange.RefusedError, match="no TranscriptionPool calls in calls"):
+    with pytest.raises(processes.RefusedError, match="no TranscriptionPool calls in calls"):
         await found.hear(report())
 
 
