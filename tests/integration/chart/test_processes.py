@@ -1,4 +1,4 @@
-"""A release whose pods run, as processes, with a real Kafka and a real S3: `helm test`, a rollout, a hung consumer."""
+"""A release whose pods run, as processes, with a real Kafka and a real S3: `helm test`, and a rollout under way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import material
 import obstore
 import pytest
 import yaml
-from peers import broker, helm, kubeclient, kubelet, process, s3
+from peers import broker, helm, kubeclient, kubelet, pods, process, s3
 from peers import control_plane as plane
 
 from aftercall.contracts import events
@@ -103,7 +103,8 @@ def _values(ours: cluster.Cluster, node: str) -> dict[str, object]:
 def node(control_plane: plane.ControlPlane, tmp_path: pathlib.Path) -> Iterator[kubelet.Kubelet]:
     """A node whose pods run."""
     (tmp_path / "pods").mkdir()
-    yield from kubelet.running(control_plane, tmp_path / "pods", f"node-{uuid.uuid4().hex[:8]}")
+    name = f"node-{uuid.uuid4().hex[:8]}"
+    yield from process.running(lambda: kubelet.Kubelet(control_plane, tmp_path / "pods", name))
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def ours(kafka: broker.Broker, store: s3.S3) -> cluster.Cluster:
     return found
 
 
-def wait_ready(release: Release, node: kubelet.Kubelet, component: str, *, timeout_s: float = 90) -> kubelet.Pod:
+def wait_ready(release: Release, node: kubelet.Kubelet, component: str, *, timeout_s: float = 90) -> pods.Pod:
     """Return the only pod of a component once it is ready."""
 
     def is_ready() -> bool:
