@@ -111,8 +111,9 @@ class Mounts:
 
     def _moved(self, pod: pods.Pod, text: str) -> str:
         """Return a text with the places and ports of this machine."""
-        mounts = sorted((each["mountPath"] for each in pod.container.get("volumeMounts", ())), key=len, reverse=True)
-        paths = "|".join(map(re.escape, mounts))
+        mounts = {each["mountPath"] for each in pod.container.get("volumeMounts", ())}
+        # Not /tmp, for which there is TMPDIR: what a test names may lie there.
+        paths = "|".join(map(re.escape, sorted(mounts - {"/tmp"}, key=len, reverse=True)))
         text = re.sub(rf"(?<![\w/.-])({paths})(?![\w-])", lambda found: f"{pod.folder}/root{found[1]}", text)
         namespace = pod.namespace
 
