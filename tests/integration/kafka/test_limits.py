@@ -22,8 +22,8 @@ from aftercall.operator import grants
 
 CALL_S, SLEEP_S = 8.0, 0.05
 PER_S, BURST_S, MOST = 40.0, 60.0, 4
-LEASE_S, INTERVAL_S = 90.0, 0.5
-"""An operator may be away for a minute, and take its time to begin."""
+LEASE_S, INTERVAL_S = 120.0, 0.5
+"""An operator may be away for a minute, and take its time to begin; after that minute a consumer asks once in 33 s."""
 LIMIT = grants.Limit(PER_S, MOST, BURST_S)
 HOST = (str(pathlib.Path(cluster.__file__).with_name("reports_host.py")),)
 WINDOW_S, SETTLE_S = 60.0, 6.0
