@@ -50,6 +50,7 @@ STATES = st.builds(
     scaling.State,
     st.lists(st.builds(scaling.Wish, st.floats(0, 1000), st.integers(0, 50)), max_size=5).map(tuple),
     st.none() | st.floats(0, 1000),
+    st.none() | st.floats(0, 1000),
 )
 
 
@@ -171,6 +172,7 @@ def walk(decide: Decide, steps: int, seed: int = 1) -> collections.Counter[str]:
         policy, traffic = any_policy(rng), Traffic(rng)
         state, asked, ready, now_s = scaling.State(), rng.randint(0, 12), 0, rng.uniform(0, 1e6)
         since_s, by_wish = -1e9, 0
+        whole_at_s, blind_until_s = -1e9, -1e9
         for _ in range(500):
             seen["looks"] += 1
             passed_s = rng.choice(LOOK_S)
@@ -178,7 +180,12 @@ def walk(decide: Decide, steps: int, seed: int = 1) -> collections.Counter[str]:
             ready = asked if rng.random() < 0.3 else min(ready, asked)
             wanted = traffic.look(passed_s, now_s)
             if rng.random() < 0.002:
+                blind_until_s = now_s + rng.uniform(30.0, 900.0)
+            if now_s < blind_until_s:
+                wanted = dataclasses.replace(wanted, is_whole=False)
+            if rng.random() < 0.002:
                 state, traffic.rates = scaling.State(), {}
+                whole_at_s = -1e9
                 seen["restarts"] += 1
             fleet = scaling.Fleet(
                 asked,
@@ -188,7 +195,8 @@ def walk(decide: Decide, steps: int, seed: int = 1) -> collections.Counter[str]:
                 useful=rng.randint(0, 20) if rng.random() < 0.1 else None,
                 is_held_back=rng.random() < 0.05,
             )
-            is_fresh = state == scaling.State()
+            is_blind = now_s - whole_at_s >= max(policy.window_s, 60.0)
+            whole_at_s = now_s if wanted.is_whole else whole_at_s
             decision, after = decide(wanted, fleet, state, policy, now_s=now_s)
             replicas = decision.replicas
             assert replicas is not None
@@ -199,12 +207,13 @@ def walk(decide: Decide, steps: int, seed: int = 1) -> collections.Counter[str]:
             assert policy.min_replicas <= replicas <= ceiling
             if policy.max_step is not None:
                 assert replicas <= max(asked + policy.max_step, policy.min_replicas)
-            # Unknown and a restart take nothing away but by a bound.
+            # What is unknown, was so for the whole window, and a restart take nothing away but by a bound.
             if not wanted.is_whole:
                 assert replicas >= min(asked, ceiling)
                 seen["looks at what is not all known"] += 1
-            if is_fresh and policy.window_s > 0:
+            if is_blind and policy.window_s > 0:
                 assert replicas >= min(asked, ceiling)
+                seen["first looks"] += wanted.is_whole
             # More that waits, in the same state, never means fewer.
             at = rng.randrange(len(wanted.shares))
             more = _with_more(wanted, at, rng.choice((1.0, 1e3, 1e6)))
@@ -241,7 +250,7 @@ def test_every_property_holds_over_a_hundred_thousand_looks() -> None:
 
     print(dict(seen))
     assert seen["looks at what is not all known"] > STEPS / 10
-    assert min(seen["up"], seen["down"], seen["restarts"]) > STEPS / 1000
+    assert min(seen["up"], seen["down"], seen["restarts"], seen["first looks"]) > STEPS / 1000
 
 
 def noisy(decide: Decide, steps: int, rng: random.Random) -> collections.Counter[str]:
@@ -315,8 +324,18 @@ def _forgetful(decide: Decide) -> Decide:
     def wrong(wanted: object, fleet: object, state: scaling.State, *rest: object, **more: object) -> object:
         at_s = more["now_s"]
         assert isinstance(at_s, float)
-        known = state.wishes or (scaling.Wish(at_s, 0),)
-        return decide(wanted, fleet, dataclasses.replace(state, wishes=known), *rest, **more)
+        known = dataclasses.replace(state, whole_at_s=at_s) if state.whole_at_s is None else state
+        return decide(wanted, fleet, known, *rest, **more)
+
+    return wrong  # type: ignore[return-value]
+
+
+def _sleepwalking(decide: Decide) -> Decide:
+    def wrong(wanted: object, fleet: object, state: scaling.State, *rest: object, **more: object) -> object:
+        at_s = more["now_s"]
+        assert isinstance(at_s, float)
+        known = state if state.whole_at_s is None else dataclasses.replace(state, whole_at_s=at_s)
+        return decide(wanted, fleet, known, *rest, **more)
 
     return wrong  # type: ignore[return-value]
 
@@ -347,9 +366,14 @@ def _restless(decide: Decide) -> Decide:
     return wrong  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("seed", [_unbounded, _unstepped, _trusting, _forgetful, _hasty, _overwhelmed, _restless])
+FAULTS = (_unbounded, _unstepped, _trusting, _forgetful, _sleepwalking, _hasty, _overwhelmed, _restless)
+
+
+@pytest.mark.parametrize("seed", FAULTS)
 def test_each_property_catches_its_fault(seed: Callable[[Decide], Decide]) -> None:
-    """A ceiling or a step that is not held, trust in what is unknown, a restart, half a window, lost work, an echo."""
+    """A ceiling or a step that is not held, trust in what is unknown, a restart, blindness, half a window, lost work,
+    an echo.
+    """
     with pytest.raises(AssertionError):
         walk(seed(scaling.decide), STEPS)
 

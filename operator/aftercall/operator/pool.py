@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from aftercall.contracts import pools, reports
-from aftercall.operator import capacity, demand, ledger, scaling, unread
+from aftercall.operator import capacity, demand, ledger, samples, scaling, unread
 
 STALE_S = 30.0
 """Seconds after which a consumer that reports every few has fallen silent."""
 TIME_CONSTANT_S = 180.0
 """Of the arrival rate: longer reacts late, shorter to every long call."""
-_FULL = 0.9
 _LANES: dict[pools.Lane, reports.Lane] = {pools.Lane.LIVE: "live", pools.Lane.BULK: "bulk"}
 
 
@@ -43,8 +42,7 @@ class State:
     consumers: scaling.State = dataclasses.field(default_factory=scaling.State)
     heard: capacity.Estimate | None = None
     prepared: capacity.Estimate | None = None
-    told: Mapping[str, reports.ConsumerReport] = dataclasses.field(default_factory=dict)
-    looked_at_s: float | None = None
+    sampled: samples.State = dataclasses.field(default_factory=samples.State)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,50 +58,47 @@ class Decisions:
 
 def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
     """Return what a pool is to be, and the state for the next look."""
-    beyond = _unread(spec, seen, now_s)
+    beyond = _unread(spec, seen)
     loads, is_whole = ledger.loads(seen.known, beyond, _terms(spec, seen), now_s=now_s, stale_s=STALE_S)
     wanted, rates = demand.read(loads, state.rates, now_s=now_s, time_constant_s=TIME_CONSTANT_S, is_whole=is_whole)
-    heard = _sample(seen, state, now_s, lambda one: one.heard)
-    prepared = _sample(seen, state, now_s, lambda one: one.prepared)
-    if heard is not None and seen.speech_ready is not None and state.looked_at_s is not None:
-        # Many consumers see the same replicas busy: those were so for the whole time between the looks, each once.
-        heard = dataclasses.replace(heard, busy_s=seen.speech_ready * (now_s - state.looked_at_s))
-    speech = _speech(spec, seen, state, wanted, heard, prepared, now_s)
-    consumers = _consumers(spec, seen, state, wanted, prepared, now_s)
-    after = State(
-        rates=rates,
-        speech=state.speech if speech is None else speech[1],
-        consumers=consumers[1],
-        heard=state.heard if speech is None else speech[2],
-        prepared=consumers[2],
-        told={name: each.report for name, each in seen.known.heard.items()},
-        looked_at_s=now_s,
+    speaking = {name: each for name, each in seen.known.heard.items() if now_s - each.at_s < STALE_S}
+    did, sampled = samples.take(speaking, state.sampled, replicas=seen.speech_ready)
+    prior = _prior(spec.consumers)
+    prepared = capacity.learn(state.prepared, did.prepared, prior)
+    consumers, consumers_state = _consumers(
+        spec, seen, wanted, capacity.per_replica(prepared, prior), state.consumers, now_s
     )
-    decided = None if speech is None else speech[0]
-    return Decisions(decided, consumers[0], wanted, unread.total(beyond.values())), after
+    speech, speech_state, heard = None, state.speech, state.heard
+    if spec.scaling is not None:
+        prior = _prior(spec.scaling)
+        heard = capacity.learn(heard, did.heard, prior)
+        fleet = scaling.Fleet(
+            seen.speech_asked,
+            seen.speech_ready,
+            capacity.per_replica(heard, prior),
+            is_held_back=sampled.are_consumers_full and not sampled.is_speech_full,
+        )
+        speech, speech_state = _speech(spec, spec.scaling, wanted, fleet, state.speech, now_s)
+    after = State(rates, speech_state, consumers_state, heard, prepared, sampled)
+    return Decisions(speech, consumers, wanted, unread.total(beyond.values())), after
 
 
-_Decided = tuple[scaling.Decision, scaling.State, capacity.Estimate | None]
+def _prior(asked: pools.Scaling | pools.Consumers) -> capacity.Prior:
+    return capacity.Prior(asked.capacity_audio_seconds_per_minute / 60)
 
 
 def _speech(
     spec: pools.TranscriptionPool,
-    seen: Reading,
-    state: State,
+    asked: pools.Scaling,
     wanted: demand.Demand,
-    heard: capacity.Sample | None,
-    prepared: capacity.Sample | None,
+    fleet: scaling.Fleet,
+    state: scaling.State,
     now_s: float,
-) -> _Decided | None:
-    if spec.scaling is None:
-        return None
-    asked = spec.scaling
-    prior = capacity.Prior(asked.capacity_audio_seconds_per_minute / 60)
-    estimate = capacity.learn(state.heard, heard, prior)
-    if spec.mode is not pools.Mode.OPERATOR:
-        reason = scaling.Reason.PAUSED if spec.mode is pools.Mode.PAUSED else scaling.Reason.EXTERNAL
-        replicas = None if spec.mode is pools.Mode.PAUSED else spec.replicas
-        return scaling.Decision(replicas, reason), state.speech, estimate
+) -> tuple[scaling.Decision, scaling.State]:
+    if spec.mode is pools.Mode.PAUSED:
+        return scaling.Decision(None, scaling.Reason.PAUSED), scaling.State()
+    if spec.mode is pools.Mode.EXTERNAL:
+        return scaling.Decision(spec.replicas, scaling.Reason.EXTERNAL), scaling.State()
     policy = scaling.Policy(
         asked.min_replicas,
         asked.max_replicas,
@@ -114,35 +109,24 @@ def _speech(
         promise_s=spec.promise_seconds,
         max_step=asked.max_step,
     )
-    consumers_are_full = prepared is not None and prepared.is_saturated
-    speech_is_full = heard is not None and heard.is_saturated
-    fleet = scaling.Fleet(
-        seen.speech_asked,
-        seen.speech_ready,
-        capacity.per_replica(estimate, prior),
-        is_held_back=consumers_are_full and not speech_is_full,
-    )
-    return *scaling.decide(wanted, fleet, state.speech, policy, now_s=now_s), estimate
+    return scaling.decide(wanted, fleet, state, policy, now_s=now_s)
 
 
 def _consumers(
     spec: pools.TranscriptionPool,
     seen: Reading,
-    state: State,
     wanted: demand.Demand,
-    prepared: capacity.Sample | None,
+    capacity_per_s: float,
+    state: scaling.State,
     now_s: float,
-) -> _Decided:
-    asked = spec.consumers
-    prior = capacity.Prior(asked.capacity_audio_seconds_per_minute / 60)
-    estimate = capacity.learn(state.prepared, prepared, prior)
+) -> tuple[scaling.Decision, scaling.State]:
     if spec.mode is pools.Mode.PAUSED:
-        return scaling.Decision(None, scaling.Reason.PAUSED), state.consumers, estimate
+        return scaling.Decision(None, scaling.Reason.PAUSED), scaling.State()
     policy = scaling.Policy(
-        asked.min_replicas,
-        asked.max_replicas,
+        spec.consumers.min_replicas,
+        spec.consumers.max_replicas,
         drain_target_s=_drain_target_s(spec),
-        stabilization_s=asked.stabilization_seconds,
+        stabilization_s=spec.consumers.stabilization_seconds,
         cold_start_s=0.0,
     )
     # A topic that could not be read has partitions too: a bound that is not known lowers nothing.
@@ -150,11 +134,11 @@ def _consumers(
     fleet = scaling.Fleet(
         seen.consumers_asked,
         seen.consumers_ready,
-        capacity.per_replica(estimate, prior),
+        capacity_per_s,
         ceiling=ceiling or None,
         useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
     )
-    return *scaling.decide(wanted, fleet, state.consumers, policy, now_s=now_s), estimate
+    return scaling.decide(wanted, fleet, state, policy, now_s=now_s)
 
 
 def _drain_target_s(spec: pools.TranscriptionPool) -> float:
@@ -177,46 +161,26 @@ def _terms(spec: pools.TranscriptionPool, seen: Reading) -> ledger.Terms:
     )
 
 
-def _unread(spec: pools.TranscriptionPool, seen: Reading, now_s: float) -> dict[reports.Lane | None, unread.Unread]:
+def _unread(spec: pools.TranscriptionPool, seen: Reading) -> dict[reports.Lane | None, unread.Unread]:
     """Return what nobody has read by lane; None is what was put aside, which has lost it."""
     lanes = {topic.name: _LANES[topic.lane] for topic in spec.topics}
     by_lane: dict[reports.Lane | None, list[unread.Partition]] = {}
-    for (topic, _), each in _with_positions(seen, now_s).items():
+    for (topic, _), each in _with_positions(seen).items():
         by_lane.setdefault(lanes.get(topic), []).append(each)
     return {lane: unread.count(each) for lane, each in by_lane.items()}
 
 
-def _with_positions(seen: Reading, now_s: float) -> dict[tuple[str, int], unread.Partition]:
-    """Return the partitions with the positions that consumers have reported; the furthest, if two have reported one."""
+def _with_positions(seen: Reading) -> dict[tuple[str, int], unread.Partition]:
+    """Return the partitions with the positions that consumers have reported; the furthest, if two have reported one.
+
+    Those of consumers that have fallen silent count too, as what they had read does: else its offsets counted twice.
+    """
     positions: dict[tuple[str, int], int] = {}
     for each in seen.known.heard.values():
-        if now_s - each.at_s < STALE_S:
-            for one in each.report.positions:
-                place = one.topic, one.partition
-                positions[place] = max(one.position, positions.get(place, 0))
+        for one in each.report.positions:
+            place = one.topic, one.partition
+            positions[place] = max(one.position, positions.get(place, 0))
     return {
         place: unread.Partition(each.begin, each.end, each.committed, positions.get(place))
         for place, each in seen.partitions.items()
     }
-
-
-def _sample(
-    seen: Reading, state: State, now_s: float, part: Callable[[reports.ConsumerReport], reports.Work]
-) -> capacity.Sample | None:
-    """Return what was done since the last look, by consumers that were there then; None without any.
-
-    It counts as saturated when every consumer that did anything was full for nearly all of the time.
-    """
-    if state.looked_at_s is None:
-        return None
-    passed_s, done, busy, full = now_s - state.looked_at_s, 0.0, 0.0, []
-    for name, each in seen.known.heard.items():
-        before = state.told.get(name)
-        if before is None or before.instance != each.report.instance or each.report is before:
-            continue
-        now, then = part(each.report), part(before)
-        if now.busy_s > then.busy_s:
-            done += now.done_audio_s - then.done_audio_s
-            busy += now.busy_s - then.busy_s
-            full.append(now.full_s - then.full_s >= _FULL * passed_s)
-    return capacity.Sample(done, busy, is_saturated=all(full)) if full else None

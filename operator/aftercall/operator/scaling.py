@@ -24,6 +24,8 @@ from aftercall.operator import demand
 _SLACK = 1.1
 """Replicas go down to what is needed and a tenth: else one would go and come back with every swing. What that costs is
 less than what it saves: of those that went, most were missed."""
+_BLIND_S = 60.0
+"""Seconds without a decision after which none is known, where the window is shorter: looks are seconds apart."""
 _KEPT = 2.0
 """Cold starts without a use for it after which a replica goes that could not come back in time."""
 
@@ -115,10 +117,13 @@ class Wish:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """What one decision hands to the next: wishes of the stabilization window, and when replicas were last added."""
+    """What one decision hands to the next: wishes of the stabilization window, when replicas were last added, and when
+    all that is wanted was last known.
+    """
 
     wishes: tuple[Wish, ...] = ()
     raised_at_s: float | None = None
+    whole_at_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,9 +156,9 @@ def decide(
     kept = max(policy.min_replicas, min(useful, _whole(need * _SLACK)))
     if bounded != wish:
         reason = Reason.AT_MAXIMUM if bounded < wish else Reason.AT_MINIMUM
-    # Who has just begun has seen no wishes: what is there was somebody's.
-    known = state.wishes or (Wish(now_s, fleet.asked),)
-    wishes = _pushed(_within(known, policy.window_s, now_s), Wish(now_s, kept))
+    wishes = _seen(state, fleet.asked, policy, now_s)
+    if wanted.is_whole or bounded >= fleet.asked:  # a lower bound says nothing of how few would do
+        wishes = _pushed(wishes, Wish(now_s, kept))
     replicas = bounded
     if bounded < fleet.asked:
         # Down to the largest wish of the window, never up because of it.
@@ -172,7 +177,8 @@ def decide(
         elif bounded > stepped:
             replicas, reason = stepped, Reason.STEP_LIMITED
     raised_at_s = now_s if replicas > fleet.asked else state.raised_at_s
-    return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s)
+    whole_at_s = now_s if wanted.is_whole else state.whole_at_s
+    return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s, whole_at_s)
 
 
 def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[float, Reason]:
@@ -211,8 +217,14 @@ def _cold_start_left_s(fleet: Fleet, state: State, policy: Policy, now_s: float)
     return max(0.0, policy.cold_start_s - (now_s - state.raised_at_s))
 
 
-def _within(wishes: tuple[Wish, ...], window_s: float, now_s: float) -> tuple[Wish, ...]:
-    return tuple(each for each in wishes if now_s - each.at_s < window_s)
+def _seen(state: State, asked: int, policy: Policy, now_s: float) -> tuple[Wish, ...]:
+    """Return the wishes of the window.
+
+    Who has just begun has seen none, nor has who could not see for the whole window: what is there was somebody's.
+    """
+    is_blind = state.whole_at_s is None or now_s - state.whole_at_s >= max(policy.window_s, _BLIND_S)
+    wishes = _pushed(state.wishes, Wish(now_s, asked)) if is_blind else state.wishes
+    return tuple(each for each in wishes if now_s - each.at_s < policy.window_s)
 
 
 def _pushed(wishes: tuple[Wish, ...], newest: Wish) -> tuple[Wish, ...]:

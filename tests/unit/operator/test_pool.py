@@ -89,6 +89,17 @@ def test_what_a_consumer_has_read_counts_once() -> None:
     assert 3000.0 + 40 * 300 == beyond.wanted.waiting_audio_s
 
 
+def test_a_consumer_that_falls_silent_had_read_what_it_had_read() -> None:
+    """What it has read waits with it, and no second time in Kafka; nothing more has arrived."""
+    seen = awake(report(30_000.0))
+    _, state = pool.decide(SPEC, seen, pool.State(), now_s=0.0)
+
+    for now_s in (25.0, 35.0, 300.0):
+        found, state = pool.decide(SPEC, seen, state, now_s=now_s)
+        assert (30_000.0, 0.0) == (found.wanted.waiting_audio_s, found.wanted.rate_per_s)
+        assert found.wanted.is_whole is (now_s < pool.STALE_S)
+
+
 @pytest.mark.parametrize(
     ("mode", "speech", "consumers"),
     [

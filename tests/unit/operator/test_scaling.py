@@ -88,7 +88,8 @@ def test_one_goes_once_nine_tenths_of_the_others_would_do() -> None:
     """Four of 80 do 320: one that is asked for at 321 stays until 290, and what swings about 320 moves nothing."""
     state, fleet, seen = scaling.State(), FLEET, []
     for at, rate in enumerate((321, 319, 321, 300, 291, 290)):
-        decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=1000.0 * at)
+        for now_s in (1000.0 * at, 1000.0 * at + 290, 1000.0 * at + 580, 1000.0 * at + 870):
+            decision, state = scaling.decide(wanted(rate), fleet, state, POLICY, now_s=now_s)
         seen.append((decision.replicas, decision.reason))
         assert decision.replicas is not None
         fleet = dataclasses.replace(fleet, asked=decision.replicas, ready=decision.replicas)
@@ -134,9 +135,9 @@ def test_a_replica_that_would_come_back_too_late_stays_longer(
 ) -> None:
     """It goes once nothing asked for it all that time."""
     policy = dataclasses.replace(POLICY, cold_start_s=cold_start_s, promise_s=promise_s)
-    state = scaling.State((scaling.Wish(0.0, 4),))
+    state = scaling.State((scaling.Wish(0.0, 4),), whole_at_s=0.0)
 
-    still, _ = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s - 1)
+    still, state = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s - 1)
     then, _ = scaling.decide(wanted(0), FLEET, state, policy, now_s=window_s)
 
     assert (window_s, 4, 1) == (policy.window_s, still.replicas, then.replicas)
@@ -145,10 +146,48 @@ def test_a_replica_that_would_come_back_too_late_stays_longer(
 def test_who_has_just_begun_takes_nothing_away() -> None:
     """A restart of the operator forgets why there were so many; that is no reason to have fewer."""
     fresh, state = scaling.decide(wanted(0), FLEET, scaling.State(), POLICY, now_s=1000.0)
+    still, state = scaling.decide(wanted(0), FLEET, state, POLICY, now_s=1299.0)
     later, _ = scaling.decide(wanted(0), FLEET, state, POLICY, now_s=1301.0)
 
-    assert (4, Reason.STABILIZING) == (fresh.replicas, fresh.reason)
+    assert (4, Reason.STABILIZING) == (fresh.replicas, fresh.reason) == (still.replicas, still.reason)
     assert 1 == later.replicas
+
+
+@pytest.mark.parametrize(
+    ("seen", "fleet"),
+    [(wanted(0, is_whole=False), FLEET), (wanted(0), dataclasses.replace(FLEET, asked=None))],
+    ids=["Kafka", "the target"],
+)
+def test_who_could_not_see_for_a_window_takes_nothing_away(seen: demand.Demand, fleet: scaling.Fleet) -> None:
+    """What was wanted before is forgotten, and nothing is known of what was wanted since."""
+    _, state = scaling.decide(wanted(320), FLEET, scaling.State(), POLICY, now_s=0.0)
+    for now_s in range(5, 400, 5):
+        _, state = scaling.decide(seen, fleet, state, POLICY, now_s=now_s)
+
+    again, state = scaling.decide(wanted(0), FLEET, state, POLICY, now_s=400.0)
+    still, state = scaling.decide(wanted(0), FLEET, state, POLICY, now_s=690.0)
+    later, _ = scaling.decide(wanted(0), FLEET, state, POLICY, now_s=701.0)
+
+    assert [4, 4, 1] == [again.replicas, still.replicas, later.replicas]
+
+
+def test_one_look_that_could_not_see_begins_no_window_anew() -> None:
+    """One in ten fails: what nine see for the whole window counts."""
+    state = scaling.State()
+    for at in range(61):
+        found = wanted(0, is_whole=at % 10 != 5)
+        decision, state = scaling.decide(found, FLEET, state, POLICY, now_s=5.0 * at)
+
+    assert 1 == decision.replicas
+
+
+def test_a_window_that_is_shorter_than_the_time_between_looks_ends() -> None:
+    """Which is no reason to stay for ever."""
+    policy, state = dataclasses.replace(POLICY, stabilization_s=3.0), scaling.State()
+    for now_s in (0.0, 5.0):
+        decision, state = scaling.decide(wanted(0), FLEET, state, policy, now_s=now_s)
+
+    assert 1 == decision.replicas
 
 
 def test_what_is_on_its_way_is_not_ordered_twice() -> None:
