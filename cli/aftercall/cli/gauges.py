@@ -39,6 +39,6 @@ class Gauges:
             sums[metrics.RUNNING_AUDIO, label] += standing.running_s
             sums[metrics.THROTTLED, label] = max(sums[metrics.THROTTLED, label], standing.is_throttled)
             if standing.rate is not None:
-                sums[metrics.GRANT, label] = standing.rate
+                sums[metrics.GRANT, label] += standing.rate
         for (metric, label), value in sums.items():
             self.observe.set(metric, value, tenant=label)

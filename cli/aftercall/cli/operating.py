@@ -22,6 +22,8 @@ if typing.TYPE_CHECKING:
     import httpx2
 
 _RAY_TIMEOUT_S = 10.0
+_MAX_TENANTS = 10_000
+"""Two gauges each, and as many as there are Tenants in the namespace: nobody else can add any."""
 
 
 def operate(settings_file: configuration.SettingsFile = None) -> None:
@@ -49,7 +51,7 @@ async def run(configured: settings.Settings) -> None:
     ours = configured.operator
     client = kube.Kube.configured(ours.namespace)
     reads = offsets.Offsets(broker.client(configured.kafka, name="aftercall-operator"))
-    observe = observer.PrometheusObserver()
+    observe = observer.PrometheusObserver(max_tenants=_MAX_TENANTS)
     try:
         # Environment variables of proxies are not for a Service of the namespace.
         async with httpx2.AsyncClient(timeout=_RAY_TIMEOUT_S, trust_env=False) as ray:

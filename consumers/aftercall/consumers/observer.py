@@ -48,13 +48,14 @@ class Unobserved:
 
 
 MAX_TENANTS = 500
+"""Told apart by name where histograms have tenants too; a consumer is told of tenants by whoever publishes."""
 OTHER = "other"
 
 
 class PrometheusObserver:
     """Counts into a Prometheus registry of its own, holding every declared metric from the start."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_tenants: int = MAX_TENANTS) -> None:
         import prometheus_client
         from prometheus_client.openmetrics import exposition as openmetrics
 
@@ -62,6 +63,7 @@ class PrometheusObserver:
         self._render_open: typing.Callable[[typing.Any], bytes] = openmetrics.generate_latest
         self.registry = prometheus_client.CollectorRegistry()
         self._series: dict[str, typing.Any] = {}
+        self._max_tenants = max_tenants
         self._tenants: set[str] = set()
         self._begun: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
         kinds = {
@@ -78,7 +80,7 @@ class PrometheusObserver:
 
     def tenant_label(self, tenant: str) -> str:
         """Return what a tenant is called in labels: the first few hundred by name, so that series stay bounded."""
-        if tenant in self._tenants or len(self._tenants) < MAX_TENANTS:
+        if tenant in self._tenants or len(self._tenants) < self._max_tenants:
             self._tenants.add(tenant)
             return tenant
         return OTHER
@@ -98,6 +100,8 @@ class PrometheusObserver:
 
     def forget(self, **labels: str) -> None:
         """Drop every series that has all of these labels: what it was of is gone."""
+        if "tenant" in labels:
+            self._tenants.discard(labels["tenant"])
         for metric in metrics.ALL:
             if labels.keys() <= set(metric.labels):
                 self._series[metric.name].remove_by_labels(labels)

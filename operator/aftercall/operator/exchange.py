@@ -98,9 +98,10 @@ class Exchange:
     ) -> reports.Grants:
         """Take a report in and answer it. `held_at_s`: when the Lease was asked for the last time that it was given.
 
-        Raises `NotLeadingError`, or `processes.RefusedError` for a report that is late or of a second process of one
-        name; nothing of such a report is taken in.
+        Raises `NotLeadingError`, or `processes.RefusedError` for a report that is late, of a second process of one name
+        or of an epoch that cannot be; nothing of such a report is taken in.
         """
+        processes.refuse_unlikely(report, self._epoch)
         self.newest_epoch = max(self.newest_epoch, report.epoch)
         sure_s = min(now_s, held_at_s)
         lease_s = self._lease_s - (now_s - sure_s)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-from aftercall.operator import conditions, demand, fleets, gathering, pool, scaling
+from aftercall.contracts import errors
+from aftercall.operator import conditions, demand, failures, fleets, gathering, pool, scaling
 from aftercall.operator.conditions import Finding, Status, Type
 
 
@@ -18,6 +19,7 @@ class Reason(enum.StrEnum):
     AUTOSCALERS_UNKNOWN = "AutoscalersUnknown"
     AS_READ = "AsRead"
     TARGET_MISSING = "TargetMissing"
+    TARGET_REFUSED = "TargetRefused"
     TARGET_UNKNOWN = "TargetUnknown"
     NONE_READY = "NoneReady"
     AVAILABLE = "Available"
@@ -65,8 +67,7 @@ def replicas(parts: Iterable[tuple[str, gathering.Part | None, fleets.Applied | 
         if part is None:
             continue
         if part.seen is None:
-            reason = Reason.TARGET_MISSING if part.is_missing else Reason.TARGET_UNKNOWN
-            return Finding(Status.FALSE if part.is_missing else Status.UNKNOWN, reason, part.problem)
+            return Finding(*_unseen(part.problem), str(part.problem))
         if applied is not None and applied.outcome is fleets.Outcome.NOT_WRITTEN:
             return Finding(Status.FALSE, applied.outcome, applied.message)
         if part.seen.asked > 0 and part.seen.ready == 0:
@@ -74,6 +75,15 @@ def replicas(parts: Iterable[tuple[str, gathering.Part | None, fleets.Applied | 
         if applied is not None and applied.outcome is fleets.Outcome.WAITS_FOR_DRAINING:
             draining = Finding(Status.TRUE, applied.outcome, applied.message)
     return draining or Finding(Status.TRUE, Reason.AVAILABLE, "replicas that were asked for answer")
+
+
+def _unseen(problem: errors.AftercallError | None) -> tuple[Status, Reason]:
+    match problem:
+        case failures.NotFoundError():
+            return Status.FALSE, Reason.TARGET_MISSING
+        case failures.LastingError():
+            return Status.FALSE, Reason.TARGET_REFUSED
+    return Status.UNKNOWN, Reason.TARGET_UNKNOWN
 
 
 def silent(seen: pool.Reading, *, now_s: float) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from aftercall.contracts import errors, pools
-from aftercall.operator import failures, ledger, offsets, pool, targets, unread
+from aftercall.operator import ledger, offsets, pool, targets, unread
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,8 +16,7 @@ class Part:
 
     target: targets.Target
     seen: targets.Seen | None
-    problem: str = ""
-    is_missing: bool = False
+    problem: errors.AftercallError | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,9 +46,6 @@ class Gathered:
         return sorted({topic for (topic, _), each in self.partitions.items() if unread.of_partition(each) is None})
 
 
-TargetOf = Callable[[pools.Backend], targets.Target | None]
-
-
 async def gather(
     spec: pools.TranscriptionPool,
     reads: offsets.Reader,
@@ -72,7 +68,5 @@ async def _read(target: targets.Target | None) -> Part | None:
         return None
     try:
         return Part(target, await target.read())
-    except failures.LastingError as exc:
-        return Part(target, None, str(exc), is_missing=True)
     except errors.AftercallError as exc:
-        return Part(target, None, str(exc))
+        return Part(target, None, exc)

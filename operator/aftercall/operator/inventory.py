@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +77,8 @@ class Kind:
                 known.newest = None
                 changed.append(name)
                 known.owed_since_s = now_s if known.owed_since_s is None else known.owed_since_s
+        if not seen:  # a watch that begins anew has nothing to tell of then, and would owe deletions for ever
+            self._forgive_deletions(math.inf)
         return changed
 
     def owed_since_s(self) -> float | None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from aftercall.contracts import errors, metrics, pools
+from aftercall.contracts import metrics, pools
 from aftercall.operator import (
-    capacity,
     conditions,
+    departed,
     findings,
     fleets,
     gathering,
     inventory,
     kube,
-    ledger,
     measures,
     notices,
     offsets,
@@ -29,26 +28,6 @@ from aftercall.operator import (
 
 log = logging.getLogger(__name__)
 
-_ASK_AFTER_S = 15.0
-"""Seconds of silence after which a consumer's pod is looked for."""
-_ASK_AT_MOST = 20
-
-
-class Reports(Protocol):
-    """What consumers have told."""
-
-    def known(self, pool: str) -> ledger.Ledger:
-        """Return what a pool's consumers have told."""
-        ...
-
-    def unheard(self, pool: str) -> Sequence[str]:
-        """Return a pool's consumers that hold grants of a forerunner, and have not been heard since."""
-        ...
-
-    def gone(self, pool: str, consumer: str) -> None:
-        """Forget a consumer whose pod has ended."""
-        ...
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Means:
@@ -56,7 +35,7 @@ class Means:
 
     client: kube.Kubernetes
     reads: offsets.Reader
-    reported: Reports
+    reported: departed.Reports
     speech_of: Callable[[pools.Backend], targets.Target | None]
     fleets: fleets.Fleets
     notices: notices.Notices
@@ -93,6 +72,8 @@ class Looker:
         self._conditions: tuple[conditions.Condition, ...] = ()
         self._status: Mapping[str, Any] = {}
         self._version = ""
+        self._is_measured = False
+        self._departed = departed.Departed(name, means.client, means.reported, now=means.now)
 
     async def look(self, found: Mapping[str, Any], around: Around) -> bool:
         """Look once. Return whether to look again soon, since something was changed meanwhile."""
@@ -103,12 +84,18 @@ class Looker:
         try:
             spec = pools.TranscriptionPool.model_validate(found.get("spec"))
         except ValueError as exc:
-            await self._tell(found, {conditions.Type.VALID: findings.invalid(_sentence(exc))}, {})
-            return False
+            return await self._refuse(found, findings.invalid(_sentence(exc)))
         if around.refused is not None:
-            await self._tell(found, {conditions.Type.VALID: around.refused}, {})
-            return False
+            return await self._refuse(found, around.refused)
         return await self._follow(found, spec, around)
+
+    async def _refuse(self, found: Mapping[str, Any], why: conditions.Finding) -> bool:
+        """Say why a pool is not followed. What was measured of it is told no more: an alert would go on for ever."""
+        if self._is_measured:
+            self._means.observe.forget(pool=self.name)
+            self._is_measured = False
+        await self._tell(found, {conditions.Type.VALID: why}, {})
+        return False
 
     def _remember(self, kept: Mapping[str, Any]) -> None:
         """Begin with what the status has kept of a forerunner."""
@@ -120,7 +107,7 @@ class Looker:
 
     async def _follow(self, found: Mapping[str, Any], spec: pools.TranscriptionPool, around: Around) -> bool:
         means = self._means
-        await self._find_the_gone()
+        await self._departed.find()
         seen = await gathering.gather(
             spec,
             means.reads,
@@ -142,26 +129,10 @@ class Looker:
             backlog=findings.backlog(seen, decided.wanted, findings.silent(reading, now_s=now_s)),
             replicas=findings.replicas((("speech", seen.speech, speech), ("consumers", seen.consumers, consumers))),
         )
-        self._measure(spec, reading, decided)
+        self._is_measured = True
+        measures.tell_look(means.observe, self.name, spec, reading, decided, self._state)
         await self._tell(found, said, _numbers(seen, decided))
         return fleets.Outcome.CHANGED_MEANWHILE in {each.outcome for each in (speech, consumers) if each is not None}
-
-    async def _find_the_gone(self) -> None:
-        """Ask for the pods of consumers that have fallen silent or leave: what has ended holds no grant."""
-        means = self._means
-        now_s = means.now()
-        quiet = [
-            name
-            for name, each in means.reported.known(self.name).heard.items()
-            if each.report.is_draining or now_s - each.at_s >= _ASK_AFTER_S
-        ]
-        for consumer in [*quiet, *means.reported.unheard(self.name)][:_ASK_AT_MOST]:
-            try:
-                if await fleets.has_ended(means.client, consumer):
-                    means.reported.gone(self.name, consumer)
-                    log.info("consumer gone", extra={"pool": self.name, "consumer": consumer})
-            except errors.AftercallError as exc:
-                log.warning("pod not read", extra={"pod": consumer, "error": str(exc)})
 
     async def _bring(
         self,
@@ -176,9 +147,9 @@ class Looker:
             return None
         if not around.are_rivals_known or part.target.name in around.held_targets:
             conflict = dataclasses.replace(decision, replicas=None, reason=scaling.Reason.SCALING_CONFLICT)
-            measures.tell_decision(self._means.observe, self.name, fleet, conflict)
+            measures.tell_decision(self._means.observe, self.name, fleet, conflict, part.seen.asked)
             return None
-        measures.tell_decision(self._means.observe, self.name, fleet, decision)
+        measures.tell_decision(self._means.observe, self.name, fleet, decision, part.seen.asked)
         applied = await self._means.fleets.bring(
             part.target, part.seen, decision.replicas, running_audio_s=running_audio_s
         )
@@ -190,25 +161,6 @@ class Looker:
             message = f"{fleet} ({part.target.name}) scaled {direction} from {was} to {to}"
             await self._means.notices.post(found, decision.reason, message)
         return applied
-
-    def _measure(self, spec: pools.TranscriptionPool, reading: pool.Reading, decided: pool.Decisions) -> None:
-        observe, name = self._means.observe, self.name
-        assert self._state is not None
-        observe.set(metrics.OPERATOR_BACKLOG, decided.wanted.waiting_audio_s, pool=name)
-        observe.set(metrics.OPERATOR_UNREAD, decided.beyond.messages, pool=name)
-        observe.set(metrics.OPERATOR_ARRIVING, decided.wanted.rate_per_s, pool=name)
-        observe.set(metrics.OPERATOR_PROMISE, spec.promise_seconds, pool=name)
-        drain_s = (decided.speech or decided.consumers).drain_s
-        observe.set(metrics.OPERATOR_DRAIN, float("inf") if drain_s is None else drain_s, pool=name)
-        learned = {"consumers": (self._state.prepared, spec.consumers.capacity_audio_seconds_per_minute)}
-        if spec.scaling is not None:
-            learned["speech"] = self._state.heard, spec.scaling.capacity_audio_seconds_per_minute
-        for fleet, (estimate, prior) in learned.items():
-            per_s = capacity.per_replica(estimate, capacity.Prior(prior / 60))
-            observe.set(metrics.OPERATOR_CAPACITY, per_s, pool=name, fleet=fleet)
-        for fleet, ready in (("speech", reading.speech_ready), ("consumers", reading.consumers_ready)):
-            if ready is not None:
-                observe.set(metrics.OPERATOR_READY, ready, pool=name, fleet=fleet)
 
     async def _tell(
         self, found: Mapping[str, Any], said: Mapping[conditions.Type, conditions.Finding], numbers: Mapping[str, Any]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
-from aftercall.contracts import metrics
-from aftercall.operator import conditions, scaling
+from aftercall.contracts import metrics, pools
+from aftercall.operator import capacity, conditions, pool, scaling
 
 
 class Observer(Protocol):
@@ -28,16 +29,42 @@ class Observer(Protocol):
         ...
 
 
-def tell_conditions(observe: Observer, pool: str, found: tuple[conditions.Condition, ...]) -> None:
+def tell_conditions(observe: Observer, name: str, found: tuple[conditions.Condition, ...]) -> None:
     """Set, of each condition, the status that it has to 1 and the others to 0."""
     for each in found:
         for status in conditions.Status:
             value = 1.0 if each.finding.status is status else 0.0
-            observe.set(metrics.OPERATOR_CONDITION, value, pool=pool, type=each.type, status=status)
+            observe.set(metrics.OPERATOR_CONDITION, value, pool=name, type=each.type, status=status)
 
 
-def tell_decision(observe: Observer, pool: str, fleet: str, decision: scaling.Decision) -> None:
-    """Count a decision, and set what it wants."""
-    observe.add(metrics.OPERATOR_DECISIONS, pool=pool, fleet=fleet, reason=decision.reason)
-    if decision.replicas is not None:
-        observe.set(metrics.OPERATOR_WANTED, decision.replicas, pool=pool, fleet=fleet)
+def tell_decision(observe: Observer, name: str, fleet: str, decision: scaling.Decision, asked: int) -> None:
+    """Count a decision, and set what it wants; one that leaves alone what is there wants that."""
+    observe.add(metrics.OPERATOR_DECISIONS, pool=name, fleet=fleet, reason=decision.reason)
+    wanted = asked if decision.replicas is None else decision.replicas
+    observe.set(metrics.OPERATOR_WANTED, wanted, pool=name, fleet=fleet)
+
+
+def tell_look(
+    observe: Observer,
+    name: str,
+    spec: pools.TranscriptionPool,
+    reading: pool.Reading,
+    decided: pool.Decisions,
+    state: pool.State,
+) -> None:
+    """Set what a look at a pool has shown."""
+    observe.set(metrics.OPERATOR_BACKLOG, decided.wanted.waiting_audio_s, pool=name)
+    observe.set(metrics.OPERATOR_UNREAD, decided.beyond.messages, pool=name)
+    observe.set(metrics.OPERATOR_ARRIVING, decided.wanted.rate_per_s, pool=name)
+    observe.set(metrics.OPERATOR_PROMISE, spec.promise_seconds, pool=name)
+    drain_s = (decided.speech or decided.consumers).drain_s
+    observe.set(metrics.OPERATOR_DRAIN, math.inf if drain_s is None else drain_s, pool=name)
+    learned = {"consumers": (state.prepared, spec.consumers.capacity_audio_seconds_per_minute)}
+    if spec.scaling is not None:
+        learned["speech"] = state.heard, spec.scaling.capacity_audio_seconds_per_minute
+    for fleet, (estimate, prior) in learned.items():
+        per_s = capacity.per_replica(estimate, capacity.Prior(prior / 60))
+        observe.set(metrics.OPERATOR_CAPACITY, per_s, pool=name, fleet=fleet)
+    for fleet, ready in (("speech", reading.speech_ready), ("consumers", reading.consumers_ready)):
+        if ready is not None:
+            observe.set(metrics.OPERATOR_READY, ready, pool=name, fleet=fleet)

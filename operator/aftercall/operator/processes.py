@@ -13,8 +13,12 @@ _RETIRED = 8
 """Processes before the present one of which a consumer's late reports are known."""
 
 
+_EPOCHS_AHEAD = 1_000_000
+"""How far another operator's epoch may be above ours: they begin at the minutes since 1970, and these are two years."""
+
+
 class RefusedError(Exception):
-    """A report is not taken: it is late, of a process whose name another has, or of a pool that is not there."""
+    """A report is not taken: it is late, of a process whose name another has, or tells of what cannot be."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -50,6 +54,12 @@ def heard(before: Consumer | None, report: reports.ConsumerReport, *, now_s: flo
     others = (each for each in before.retired if each != report.instance)
     retired = (*others, before.instance)[-_RETIRED:]
     return Consumer(report.instance, report.number, now_s, retired, out=before.out)
+
+
+def refuse_unlikely(report: reports.ConsumerReport, epoch: int) -> None:
+    """Raise `RefusedError` for an epoch that no operator can have had: ours would have to be higher, and has an end."""
+    if report.epoch > epoch + _EPOCHS_AHEAD:
+        raise RefusedError(f"epoch {report.epoch} that {report.consumer} tells of is far beyond ours, {epoch}")
 
 
 def refuse_late(report: reports.ConsumerReport, last: int) -> None:

@@ -108,7 +108,8 @@ class Tending:
             observe.set(metrics.OPERATOR_LAST_RECONCILE, self._means.utc().timestamp(), pool=looker.name)
             return is_soon
         finally:
-            self._ended_at_s[looker.name] = self._means.now()
+            if self._tasks.get(looker.name) is asyncio.current_task():  # else the pool is gone, and a look of it ends
+                self._ended_at_s[looker.name] = self._means.now()
             observe.observe(metrics.OPERATOR_RECONCILE_SECONDS, self._means.now() - began_s)
         return False
 

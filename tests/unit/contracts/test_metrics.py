@@ -51,6 +51,23 @@ def test_a_stranger_cannot_make_series_without_end() -> None:
     assert f'{metrics.AUDIO_SECONDS.name}{{tenant="other"}} 9500.0' in shown
 
 
+def test_a_tenant_that_is_gone_makes_room_for_another() -> None:
+    """Where tenants come and go, those that are there are told apart."""
+    observe = observer.PrometheusObserver(max_tenants=2)
+    for tenant in ("a", "b"):
+        observe.set(metrics.OPERATOR_LIMIT, 1.0, tenant=tenant)
+    observe.forget(tenant="a")
+    observe.set(metrics.OPERATOR_LIMIT, 2.0, tenant="c")
+
+    shown = [
+        line for line in observe.exposition().decode().splitlines() if line.startswith(metrics.OPERATOR_LIMIT.name)
+    ]
+
+    assert [
+        f'{metrics.OPERATOR_LIMIT.name}{{tenant="{name}"}} {value}' for name, value in (("b", 1.0), ("c", 2.0))
+    ] == shown
+
+
 def test_series_of_what_is_gone_are_dropped() -> None:
     """A pool that was deleted is not told of for ever; another's series stay."""
     observe = observer.PrometheusObserver()

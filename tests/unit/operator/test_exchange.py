@@ -306,3 +306,14 @@ def test_a_limit_that_is_removed_is_shared_out_until_consumers_know() -> None:
     assert [(99.0, 297.0)] == [(each.per_s, each.burst_audio_s) for each in gone.grants]
     lower = asked(3, gone.number, {"t": grants.Limit(10.0, 10, 300.0)})
     assert [pytest.approx(9.9)] == [each.per_s for each in lower.grants]
+
+
+def test_an_epoch_that_cannot_be_stops_nobody() -> None:
+    """The Lease counts in 32 bits: whoever had to be above it could never take the Lease again."""
+    found = begun(29_000_000)
+
+    with pytest.raises(processes.RefusedError, match="far beyond"):
+        hear(found, report("a", 1, load(), epoch=2**40))
+
+    assert 29_000_000 == found.newest_epoch
+    assert hear(found, report("b", 1, load())).grants

@@ -53,10 +53,11 @@ def test_a_deletion_is_owed_like_a_change() -> None:
     """Until it is told of."""
     known = inventory.Kind()
     known.tell(None, one(5), now_s=0.0)
+    known.tell(None, one(5, "b"), now_s=0.0)
 
-    assert ["a"] == known.list([], asked_at_s=20.0, now_s=20.1)
-    assert [] == known.list([], asked_at_s=40.0, now_s=40.1)
-    assert {} == known.objects()
+    assert ["a"] == known.list([one(5, "b")], asked_at_s=20.0, now_s=20.1)
+    assert [] == known.list([one(5, "b")], asked_at_s=40.0, now_s=40.1)
+    assert {"b": one(5, "b")} == known.objects()
     assert 20.1 == known.owed_since_s()
     assert not known.tell("DELETED", one(8), now_s=41.0)
     assert known.owed_since_s() is None
@@ -72,6 +73,18 @@ def test_a_watch_that_begins_anew_tells_of_no_deletions() -> None:
     known.tell(None, one(5, "b"), now_s=30.0)
 
     assert known.owed_since_s() is None
+
+
+def test_the_deletion_of_the_last_is_not_owed() -> None:
+    """Of nothing a watch that begins anew tells nothing; what comes later is owed again."""
+    known = inventory.Kind()
+    known.tell(None, one(5), now_s=0.0)
+
+    assert ["a"] == known.list([], asked_at_s=20.0, now_s=20.1)
+    assert {} == known.objects()
+    assert known.owed_since_s() is None
+    known.list([one(9)], asked_at_s=40.0, now_s=40.1)
+    assert 40.1 == known.owed_since_s()
 
 
 def test_a_list_that_was_asked_for_before_does_not_undo_what_was_told_since() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from pool_material import SPEC, World
 
-from aftercall.contracts import metrics, reports
-from aftercall.operator import failures, findings, handover, kube, looking, victims
+from aftercall.contracts import errors, metrics, reports
+from aftercall.operator import departed, failures, findings, handover, kube, looking, testing, victims
 
 AROUND = looking.Around({})
 
@@ -203,6 +204,24 @@ async def test_a_target_that_is_missing_is_named_and_the_other_is_scaled() -> No
     assert world.asked("consumers") > 0
 
 
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (failures.ForbiddenError("cannot read: 403"), ("False", "TargetRefused")),
+        (failures.UnavailableError("does not answer"), ("Unknown", "TargetUnknown")),
+    ],
+)
+async def test_a_target_that_cannot_be_read_is_told_so(problem: errors.AftercallError, told: tuple[str, str]) -> None:
+    """Whether that lasts until somebody changes something, or may pass."""
+    world = World()
+    world.pool()
+    world.cluster.broken["read", "deployments"] = problem
+
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert told == world.condition("ReplicasAvailable")
+
+
 async def test_a_write_that_is_refused_is_told() -> None:
     """As where the chart has not given the right."""
     world = World()
@@ -257,6 +276,82 @@ async def test_a_silent_consumer_is_gone_once_its_pod_is() -> None:
     await look(world, looker)
     assert ("True", "AsRead") == world.condition("BacklogKnown")
     assert {} == dict(world.exchange.known("calls").heard)
+
+
+async def test_each_consumer_that_has_fallen_silent_is_asked_for_in_its_turn() -> None:
+    """However many there are that leave, and take their time."""
+    world = World()
+    world.pool()
+    for at in range(45):
+        world.cluster.pod(f"c{at:02}", of="consumers")
+        world.report(f"c{at:02}", is_draining=True)
+    world.report("dead")
+    left = {f"calls/{name}": handover.Heard("i", 1) for name in ("dead too", "a")}
+    world.exchange.begin(world.exchange.newest_epoch + 1, now_s=world.clock(), holders=left)
+    world.clock.now_s += 40
+    looker = looking.Looker("calls", world.means())
+
+    for _ in range(3):
+        await look(world, looker)
+
+    assert "dead" not in world.exchange.known("calls").heard
+    assert [] == world.exchange.unheard("calls")
+
+
+async def test_pods_that_are_not_read_in_time_delay_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is scaled for."""
+    monkeypatch.setattr(departed, "_ANSWER_S", 0.01)
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    world.report("c", position=0)
+    world.clock.now_s += 40
+    away = asyncio.Event()
+
+    class Slow(testing.FakeKubernetes):
+        async def get(self, resource: kube.Resource, name: str, *, part: str | None = None) -> kube.Object:
+            if resource == kube.PODS:
+                await away.wait()
+            return await super().get(resource, name, part=part)
+
+    world.cluster.__class__ = Slow
+    await look(world, looking.Looker("calls", world.means()))
+
+    assert world.asked("consumers") > 0
+
+
+async def test_a_pool_that_is_followed_no_more_is_measured_no_more() -> None:
+    """A backlog that nobody reads any more would stand there, and page, for ever."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker)
+    assert world.measured.value(metrics.OPERATOR_BACKLOG, pool="calls")
+
+    world.pool(scaling=None)
+    await look(world, looker)
+    assert world.measured.value(metrics.OPERATOR_BACKLOG, pool="calls") is None
+    assert 1.0 == world.measured.value(metrics.OPERATOR_CONDITION, pool="calls", type="Valid", status="False")
+
+    world.pool()
+    await look(world, looker)
+    assert world.measured.value(metrics.OPERATOR_BACKLOG, pool="calls")
+
+
+async def test_a_pool_that_is_paused_wants_what_is_there() -> None:
+    """And not for ever what was wanted last."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker)
+    world.pool(mode="Paused")
+    world.cluster.deployment("speech", 1)
+
+    await look(world, looker)
+
+    assert 1.0 == world.measured.value(metrics.OPERATOR_WANTED, pool="calls", fleet="speech")
 
 
 async def test_a_forerunners_consumer_is_not_waited_for_once_its_pod_is_gone() -> None:

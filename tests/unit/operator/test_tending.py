@@ -118,6 +118,21 @@ async def test_pools_come_and_go() -> None:
         await until(world, lambda: world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="other"))
 
 
+async def test_a_look_at_a_pool_that_is_deleted_meanwhile_is_not_missed() -> None:
+    """It is broken off; nobody waits for the next, and no series of it is left."""
+    world = World()
+    world.pool()
+    world.offsets.late["g"] = asyncio.Event()
+    async with tended(world) as kept:
+        known: inventory.Kind = kept.known  # type: ignore[attr-defined]
+        await until(world, lambda: world.offsets.asked)
+        known.tell("DELETED", world.cluster.seen(kube.POOLS, "calls"), now_s=1.0)
+        kept.follow()
+        await asyncio.sleep(0.05)
+
+        assert kept.oldest_look() is None
+
+
 async def test_two_pools_on_one_topic_and_an_autoscaler_are_found() -> None:
     """From what is listed; where autoscalers cannot be listed, nothing is written."""
     world = World()
