@@ -8,10 +8,10 @@ import subprocess
 from peers import cache, process
 
 _PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
+process.roles={roles}
+node.id={node}
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
+listeners={listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
@@ -50,11 +50,15 @@ def build() -> pathlib.Path:
 
 
 class Broker(process.Server):
-    """A broker whose data survives `kill`. Whoever comes by a proxy to port `behind` is told the proxy's port."""
+    """A broker whose data survives `kill`. Whoever comes by a proxy to port `behind` is told the proxy's port.
 
-    def __init__(self, folder: pathlib.Path, *, proxy_port: int | None = None) -> None:
+    One that `joins` another, which has to run all the time, is the second of its cluster.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, proxy_port: int | None = None, joins: Broker | None = None) -> None:
         self._jars = build()
         self.port, self.behind = process.free_port(), process.free_port()
+        self.controller = process.free_port() if joins is None else joins.controller
         self.address = f"127.0.0.1:{self.port}"
         self._properties = folder / "server.properties"
         logging = folder / "log4j2.properties"
@@ -69,12 +73,18 @@ class Broker(process.Server):
             folder=folder,
             is_ready=self._has_started,
         )
+        listeners = {"PLAINTEXT": self.port, "PROXIED": self.behind}
+        if joins is None:
+            listeners["CONTROLLER"] = self.controller
         self._properties.write_text(
             _PROPERTIES.format(
+                roles="broker,controller" if joins is None else "broker",
+                node=1 if joins is None else 2,
+                listeners=",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
                 port=self.port,
                 behind=self.behind,
                 proxy=proxy_port or self.behind,
-                controller=process.free_port(),
+                controller=self.controller,
                 folder=folder,
             ),
             encoding="utf-8",

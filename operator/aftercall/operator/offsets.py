@@ -103,13 +103,14 @@ class Offsets:
 
         if told is None or told["error_code"]:
             return {(topic, WHOLE_TOPIC): UNKNOWN}
-        numbers = [each["partition_index"] for each in told["partitions"]]
-        asked = [kafka.TopicPartition(topic, number) for number in numbers]
+        # One without a leader cannot be asked for, and would bring down the answer for all others.
+        led = {each["partition_index"]: each["leader_id"] >= 0 for each in told["partitions"]}
+        asked = [kafka.TopicPartition(topic, number) for number, has_leader in led.items() if has_leader]
         committed = admin.list_group_offsets({group: asked})[group]
         begin = admin.list_partition_offsets(dict.fromkeys(asked, specs.OffsetSpec.EARLIEST))
         # The end last: what comes meanwhile counts, and nothing counts that is committed already.
         end = admin.list_partition_offsets(dict.fromkeys(asked, specs.OffsetSpec.LATEST))
-        return {
+        return {(topic, number): UNKNOWN for number in led} | {
             (topic, at.partition): unread.Partition(
                 begin=begin[at].offset, end=end[at].offset, committed=_offset(committed.get(at))
             )

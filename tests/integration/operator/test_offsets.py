@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 import signal
 
 import kafka as library
 import operated
-from peers import broker
+from peers import broker, process
 
 from aftercall.operator import offsets, unread
 
@@ -52,3 +53,30 @@ async def test_offsets_as_a_real_broker_tells_them(kafka: broker.Broker) -> None
     assert {offsets.UNKNOWN} == set(away.values())
     assert {key: found[key] for key in back} == back
     assert 5 == len(back)
+
+
+async def test_a_partition_without_a_leader_hides_no_other(kafka: broker.Broker, tmp_path: pathlib.Path) -> None:
+    """One broker of two has died with the only replica of it: that one is unknown, and the rest is read."""
+    kafka.create_topics({"other": 1})
+    operated.commit(kafka.address, "calls", "other", 0, partitions=[0])  # so that the first keeps all committed offsets
+    (tmp_path / "second").mkdir()
+    for second in process.running(lambda: broker.Broker(tmp_path / "second", joins=kafka)):
+        admin = library.KafkaAdminClient(bootstrap_servers=kafka.address)
+        admin.create_topics({"recordings": {"assignments": {0: [1], 1: [2]}}}, wait_for_metadata=True)
+        admin.close()
+        for partition in (0, 1):
+            operated.publish(kafka.address, "recordings", 10, partitions=[partition])
+        reader = offsets.Offsets({"bootstrap_servers": kafka.address}, answer_s=2)
+        whole = {("recordings", at): unread.Partition(0, 10) for at in (0, 1)}
+        assert whole == await reader.read("calls", ["recordings"])
+
+        second.kill()
+        async with asyncio.timeout(60):
+            while True:
+                found = await reader.read("calls", ["recordings"])
+                if found != whole and len(found) == len(whole):
+                    break
+                await asyncio.sleep(0.2)
+        await reader.close()
+
+        assert {**whole, ("recordings", 1): offsets.UNKNOWN} == found
