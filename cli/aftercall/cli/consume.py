@@ -39,14 +39,14 @@ async def run(configured: settings.Settings) -> None:
     stopping = signals.on_signals()
     await topics.check(configured, topics.needed(configured, topics.User.CONSUME))
     async with pod.open_pod(configured) as consumer:
-        typer.echo(f"loading {configured.speech.model or 'the default model'} …", err=True)
-        await consumer.start()
-        shown = ", ".join(topic.name for topic in configured.kafka.topics)
-        typer.echo(f"aftercall is ready: {consumer.owner} consumes {shown}", err=True)
         probes_of = probes.build_probes(
-            why_not_ready=consumer.poller.why_not_polling,
+            why_not_ready=consumer.why_not_ready,
             why_not_healthy=consumer.why_not_healthy,
             exposition=consumer.exposition,
         )
         async with server.alongside(configured.telemetry, probes_of):
-            await consumer.run(stopping)
+            typer.echo(f"loading {configured.speech.model or 'the default model'} …", err=True)
+            if await signals.is_done_before(stopping, consumer.start()):
+                shown = ", ".join(topic.name for topic in configured.kafka.topics)
+                typer.echo(f"aftercall is ready: {consumer.owner} consumes {shown}", err=True)
+                await consumer.run(stopping)

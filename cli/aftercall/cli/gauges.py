@@ -33,12 +33,15 @@ class Gauges:
         for topic, n_paused in self.poller.n_paused().items():
             self.observe.set(metrics.PAUSED, n_paused, topic=topic)
         sums: collections.defaultdict[tuple[metrics.Metric, str], float] = collections.defaultdict(float)
+        rates: dict[str, float] = {}
         for tenant, standing in self.backlog.standings():
             label = self.observe.tenant_label(tenant)
             sums[metrics.WAITING_AUDIO, label] += standing.waiting_s
             sums[metrics.RUNNING_AUDIO, label] += standing.running_s
             sums[metrics.THROTTLED, label] = max(sums[metrics.THROTTLED, label], standing.is_throttled)
             if standing.rate is not None:
-                sums[metrics.GRANT, label] += standing.rate
+                rates[tenant] = standing.rate  # one for all of its lanes
+        for tenant, rate in rates.items():
+            sums[metrics.GRANT, self.observe.tenant_label(tenant)] += rate
         for (metric, label), value in sums.items():
             self.observe.set(metric, value, tenant=label)

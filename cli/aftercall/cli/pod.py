@@ -62,6 +62,7 @@ class Pod:
     ) -> None:
         self.settings = configured
         self._make = make
+        self._is_started = False
         self.observe = observer.PrometheusObserver()
         meters = usage.Meters(lambda: self.backlog.is_crowded)
         self.backend = backend or speech.backend_of(configured.speech, self.observe, heard=meters.heard)
@@ -166,13 +167,17 @@ class Pod:
         )
 
     async def start(self) -> None:
-        """Load the model, and see that the buckets are there and the store keeps its word."""
+        """Load the model, or find out what the servers' is, for as long as that takes.
+
+        And see that the buckets are there and the store keeps its word.
+        """
         await objects.check_there(self.settings.store)
         await objects.check_create_only(self.store, key=f"probes/{self.owner}")
         await self.backend.start()
         if self._diarizer is not None:
             await self._diarizer.start()
         await self._shadowing.start()
+        self._is_started = True
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; then hand back what is open, commit, and leave the group."""
@@ -196,16 +201,26 @@ class Pod:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
             await asyncio.to_thread(self.poller.stop)
-            if self._reporter is not None and self._to_operator is not None:
+            if self._reporter is not None:
                 await self._reporter.leave()
-                await self._to_operator.aclose()
-            await self.producer.close()
-            await self._shadowing.close()
-            if self._diarizer is not None:
-                await self._diarizer.close()
-            await self.backend.close()
-            if self._web is not None:
-                await self._web.aclose()
+
+    async def close(self) -> None:
+        """Disconnect from everybody."""
+        if self._to_operator is not None:
+            await self._to_operator.aclose()
+        await self.producer.close()
+        await self._shadowing.close()
+        if self._diarizer is not None:
+            await self._diarizer.close()
+        await self.backend.close()
+        if self._web is not None:
+            await self._web.aclose()
+
+    def why_not_ready(self) -> str | None:
+        """Say why nothing is taken yet, or any more."""
+        if not self._is_started:
+            return "the model is not loaded yet, or no speech server says what it is"
+        return self.poller.why_not_polling()
 
     def why_not_healthy(self) -> str | None:
         """Say what has stood still for so long that a new start is better."""
@@ -267,6 +282,10 @@ def _web(configured: settings.Settings) -> httpx2.AsyncClient:
 async def open_pod(
     configured: settings.Settings, *, backend: windows.SpeechBackend | None = None, make: Make | None = None
 ) -> AsyncIterator[Pod]:
-    """Open a pod with a spool folder of its own."""
+    """Open a pod with a spool folder of its own, and close it."""
     with tempfile.TemporaryDirectory(prefix="aftercall-spool-") as spool:
-        yield Pod(configured, spool=pathlib.Path(spool), backend=backend, make=make)
+        one = Pod(configured, spool=pathlib.Path(spool), backend=backend, make=make)
+        try:
+            yield one
+        finally:
+            await one.close()

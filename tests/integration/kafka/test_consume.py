@@ -37,6 +37,18 @@ def get(port: int, path: str) -> bytes:
         return bytes(answer.read())
 
 
+def refusal(port: int, path: str) -> str:
+    """Return what a consumer's probes answer when they are red; nothing when green, or nobody answers."""
+    try:
+        get(port, path)
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return f"{exc.code} {exc.read().decode()}"
+    except urllib.error.URLError:
+        pass
+    return ""
+
+
 @pytest.mark.timeout(180)
 def test_events_end_as_transcripts_and_dead_letters(ours: cluster.Cluster, tmp_path: pathlib.Path) -> None:
     """Each call one canonical outcome and one event; a record that says nothing is a dead letter; all is committed."""
@@ -117,16 +129,31 @@ def test_a_consumer_that_does_not_report_any_more_fails_its_probe(
         consumer.wait_ready()
         assert b"ok\n" == get(port, "/healthz")
 
-        def refusal() -> str:
-            try:
-                get(port, "/healthz")
-            except urllib.error.HTTPError as exc:
-                with exc:
-                    return f"{exc.code} {exc.read().decode()}"
-            return ""
-
-        cluster.wait_until(lambda: refusal() != "", timeout_s=20, what="a red probe")
-        assert refusal().startswith("503 ")
-        assert "a report is" in refusal()
+        cluster.wait_until(lambda: refusal(port, "/healthz") != "", timeout_s=20, what="a red probe")
+        assert refusal(port, "/healthz").startswith("503 ")
+        assert "a report is" in refusal(port, "/healthz")
     finally:
         consumer.kill()
+
+
+@pytest.mark.timeout(120)
+def test_a_consumer_without_a_speech_server_is_well_and_not_ready(
+    ours: cluster.Cluster, tmp_path: pathlib.Path
+) -> None:
+    """There may be none for as long as nothing is to be heard; and told to end, it ends."""
+    port = process.free_port()
+    env = ours.env(
+        AFTERCALL_SPEECH__BACKEND="triton",
+        AFTERCALL_SPEECH__URL=f"grpc://127.0.0.1:{process.free_port()}",
+        AFTERCALL_TELEMETRY__PORT=str(port),
+    )
+    consumer = cluster.Consumer(env, tmp_path / "log")
+    try:
+        cluster.wait_until(lambda: refusal(port, "/readyz") != "", timeout_s=60, what="probes that answer")
+        assert "no speech server says what it is" in refusal(port, "/readyz")
+        assert b"ok\n" == get(port, "/healthz")
+        assert b"aftercall_intake_waiting_recordings 0.0" in get(port, "/metrics")
+        assert 0 == consumer.stop(timeout_s=10)
+    finally:
+        consumer.kill()
+    assert "Traceback" not in consumer.log.read_text()
