@@ -93,6 +93,45 @@ def test_a_backlog_brings_replicas_and_the_idle_go_first_when_it_is_done(
     assert {f"system:serviceaccount:{space.name}:aftercall-operator"} == space.writers()
 
 
+def test_what_a_limit_holds_back_buys_no_servers(namespace_of: Build, shared_kafka: broker.Broker) -> None:
+    """One tenant has hours more than it may use, read and unread: one server does what it may. Another's work does."""
+    space = namespace_of("calls")
+    topic = f"{space.name}.calls"
+    for name, spec in {"flood": {"audioSecondsPerMinute": 1500}, "acme": {}}.items():
+        tenant = {"apiVersion": "aftercall.io/v1alpha1", "kind": "Tenant", "metadata": {"name": name}, "spec": spec}
+        space.client.apply(tenant, namespace=space.name)
+    consumers = {"deployment": "aftercall-calls-consumers", "minReplicas": 1, "maxReplicas": 1}
+    space.client.apply(operated.pool("calls", topic=topic, group=space.name, consumers=consumers), namespace=space.name)
+    space.start()
+    cluster.wait_until(
+        lambda: 1 == len(space.pods("aftercall-calls-consumers")), timeout_s=30, what="a consumer is there"
+    )
+    (consumer,) = space.pods("aftercall-calls-consumers")
+    positions = tuple(reports.Position(topic=topic, partition=at, position=80) for at in range(4))
+    waiting = [reports.TenantLoad(tenant="flood", waiting=320, waiting_audio_s=96_000.0, is_throttled=True)]
+
+    def has_shown(backlog_audio_s: float) -> bool:
+        assert 200 == space.report("calls", consumer, tenants=tuple(waiting), positions=positions)[0]
+        return (
+            f'aftercall_operator_backlog_audio_seconds{{pool="calls"}} {backlog_audio_s}' in space.probe("metrics")[1]
+        )
+
+    # What is published then has been read; and then as much again that has not, which counts by the same mix.
+    cluster.wait_until(lambda: has_shown(96_000.0), timeout_s=30, what="the backlog is known")
+    operated.publish(shared_kafka.address, topic, 640)
+    cluster.wait_until(lambda: has_shown(192_000.0), timeout_s=30, what="the unread backlog is known")
+    time.sleep(3)  # three looks more
+    assert {1} == {to for _, _, to in space.scaled("aftercall-calls-speech")}
+
+    waiting.append(reports.TenantLoad(tenant="acme", waiting=160, waiting_audio_s=48_000.0))
+    cluster.wait_until(
+        lambda: has_shown(0.0) or 4 == space.asked("aftercall-calls-speech"),
+        timeout_s=30,
+        what="all servers are asked for",
+    )
+    assert {f"system:serviceaccount:{space.name}:aftercall-operator"} == space.writers()
+
+
 def test_what_is_wrong_with_one_pool_is_told_and_disturbs_no_other(
     namespace_of: Build, shared_kafka: broker.Broker
 ) -> None:
