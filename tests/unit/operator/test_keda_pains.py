@@ -1,8 +1,4 @@
-"""What users of KEDA's scalers ran into, and what is decided here on the same readings: a row for each.
-
-Which pods go (kedacore/keda 3680 and 6124, kubernetes/kubernetes 45509) is not decided here but where victims are
-marked.
-"""
+"""What users of KEDA's scalers ran into, and what is decided here on the same readings: a row for each."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from typing import Any
 import pytest
 
 from aftercall.contracts import pools, reports
-from aftercall.operator import ledger, pool, unread
+from aftercall.operator import ledger, pool, unread, victims
 from aftercall.operator.scaling import Reason
 from aftercall.operator.unread import Partition
 
@@ -189,6 +185,43 @@ def settle(seen: Seen, hours: float) -> tuple[Decided, Decided]:
 def test_what_is_decided_where_others_went_wrong(seen: Seen, hours: float, speech: Decided, consumers: Decided) -> None:
     """After so many hours of the same; 0 is one look."""
     assert (speech, consumers) == settle(seen, hours)
+
+
+@pytest.mark.parametrize("blind", [AWAY, None], ids=["Kafka", "the target"])
+def test_the_first_number_after_an_hour_without_any_takes_nothing_away(blind: Partition | None) -> None:
+    """It is 0, as it is for who just begins (kedacore/keda 4552)."""
+    state, busy, idle = pool.State(), Seen((Partition(0, 90, 0),)), Seen((Partition(0, 90, 90),))
+    for at in range(361):
+        seen = reading(busy if at == 0 or blind is None else Seen((blind,)), 5, 4, at * LOOK_S)
+        if at > 0 and blind is None:
+            seen = dataclasses.replace(seen, speech_asked=None, speech_ready=None, consumers_asked=None)
+        _, state = pool.decide(SPEC, seen, state, now_s=at * LOOK_S)
+
+    found, _ = pool.decide(SPEC, reading(idle, 5, 4, 3610.0), state, now_s=3610.0)
+
+    assert found.speech is not None
+    assert (5, Reason.STABILIZING) == (found.speech.replicas, found.speech.reason)
+    assert Reason.STABILIZING is found.consumers.reason
+
+
+@pytest.mark.parametrize(
+    ("running_audio_s", "goes"),
+    [
+        # The newest goes, whatever it does.
+        pytest.param({"older": 0.0, "newest": 3600.0}, "older", id="kubernetes/kubernetes 45509"),
+        # The one that has nearly done two hours goes, and its work begins anew.
+        pytest.param({"nearly done": 7200.0, "idle": 0.0, "short": 30.0}, "idle", id="kedacore/keda 3680"),
+        # One that nobody knows of may be the busiest.
+        pytest.param({"silent": None, "short": 30.0}, "short", id="kedacore/keda 6124"),
+    ],
+)
+def test_which_pod_goes(running_audio_s: Mapping[str, float | None], goes: str) -> None:
+    """By what each works on: Kubernetes takes those of the lowest cost first."""
+    pods = [victims.Pod(name) for name in running_audio_s]
+
+    costs = victims.changes(pods, {name: each for name, each in running_audio_s.items() if each is not None})
+
+    assert goes == min(costs, key=lambda name: costs[name])
 
 
 @pytest.mark.parametrize("wrong", [Partition(0, None, 40), Partition(None, 90, 40), Partition(0, 10, 4000), AWAY])
