@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 from collections.abc import Callable
@@ -13,6 +14,7 @@ _KNOWN_S = 60.0
 """For how long an answer holds: a consumer reports every few seconds, and pods do not change their accounts."""
 _UNKNOWN_S = 10.0
 _MOST = 10_000
+_REVIEWS_AT_ONCE = 16
 _PREFIX = "system:serviceaccount:"
 _POD = "authentication.kubernetes.io/pod-name"
 
@@ -33,22 +35,30 @@ class Accounts:
         self._audience = audience
         self._now = now
         self._known: dict[bytes, tuple[Caller | None, float]] = {}
+        self._places = asyncio.Semaphore(_REVIEWS_AT_ONCE)
 
     async def tell(self, token: str) -> Caller | None:
         """Return whose token it is; None: it is no good, or not made for us. Raise failures of `failures`."""
         key = hashlib.sha256(token.encode()).digest()
         now_s = self._now()
         known = self._known.get(key)
-        if known is not None and now_s < known[1]:
-            return known[0]
+        if known is None or now_s >= known[1]:
+            async with self._places:  # however many tokens are tried, the API server is asked for a few at a time
+                known = self._known.get(key)
+                if known is None or now_s >= known[1]:
+                    known = await self._review(token, key)
+        return known[0]
+
+    async def _review(self, token: str, key: bytes) -> tuple[Caller | None, float]:
         asked = {"spec": {"token": token, "audiences": [self._audience]}}
         found = self._caller((await self._client.create(kube.TOKEN_REVIEWS, asked)).get("status", {}))
-        self._known[key] = found, now_s + (_UNKNOWN_S if found is None else _KNOWN_S)
+        now_s = self._now()
+        told = self._known[key] = found, now_s + (_UNKNOWN_S if found is None else _KNOWN_S)
         if len(self._known) > _MOST:
             self._known = {each: kept for each, kept in self._known.items() if now_s < kept[1]}
         if len(self._known) > _MOST:  # somebody tries many tokens: the oldest answer goes
             del self._known[next(iter(self._known))]
-        return found
+        return told
 
     def _caller(self, status: dict[str, Any]) -> Caller | None:
         # A server that knows no audiences leaves them out, and then a token of any audience would do.

@@ -34,7 +34,7 @@ class NotLeadingError(Exception):
 class Exchange:
     """Hears reports and answers them. Nothing here tells the time."""
 
-    def __init__(self, *, lease_s: float, stale_s: float = 30.0) -> None:
+    def __init__(self, *, lease_s: float, stale_s: float) -> None:
         self._lease_s = lease_s
         self._stale_s = stale_s
         self._epoch = 0

@@ -58,7 +58,11 @@ class Offsets:
             done, _ = await asyncio.wait({asyncio.wrap_future(reading)}, timeout=self._answer_s)
             if done:
                 del self._reading[key]
-                return done.pop().result()
+                try:
+                    return done.pop().result()
+                except Exception:  # a mistake of ours or the client's is no number
+                    log.exception("offsets not read", extra={"group": group})
+                    return {(topic, WHOLE_TOPIC): UNKNOWN for topic in topics}
         log.warning("offsets are late", extra={"group": group})
         return {(topic, WHOLE_TOPIC): UNKNOWN for topic in topics}
 

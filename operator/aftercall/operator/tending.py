@@ -44,7 +44,7 @@ class Tending:
         self._settled: tuple[object, _Settled] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Look at what there is until `stopping`; a look that has begun ends."""
+        """Look at what there is until `stopping`; looks that have begun are broken off then."""
         try:
             while not stopping.is_set():
                 await self._list_autoscalers()

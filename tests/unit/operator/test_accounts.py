@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from aftercall.operator import accounts, failures, testing
+from aftercall.operator import accounts, failures, kube, testing
 
 
 def status(**more: Any) -> dict[str, Any]:
@@ -89,3 +90,22 @@ async def test_many_tokens_are_not_kept_for_ever() -> None:
         await known.tell(str(at))
 
     assert 10_000 == len(known._known)
+
+
+async def test_many_tokens_at_once_are_asked_for_a_few_at_a_time() -> None:
+    """Reviews are the API server's work, whoever makes it."""
+    n_open, most = 0, 0
+
+    class Slow(testing.FakeKubernetes):
+        async def create(self, resource: kube.Resource, body: kube.Object) -> kube.Object:
+            nonlocal n_open, most
+            n_open += 1
+            most = max(most, n_open)
+            await asyncio.sleep(0)
+            n_open -= 1
+            return await super().create(resource, body)
+
+    known = told(Slow(), testing.Clock())
+    await asyncio.gather(*(known.tell(str(at)) for at in range(100)))
+
+    assert 16 == most

@@ -17,7 +17,7 @@ AT_S = 10_000.0
 
 def begun(epoch: int = 1, *, at_s: float = 0.0) -> exchange.Exchange:
     """Return one that took the Lease."""
-    found = exchange.Exchange(lease_s=LEASE_S)
+    found = exchange.Exchange(lease_s=LEASE_S, stale_s=30.0)
     found.begin(epoch, now_s=at_s)
     return found
 
@@ -180,7 +180,7 @@ def test_one_that_has_just_begun_renews_and_raises_nothing_for_a_lease() -> None
 def after(found: exchange.Exchange, at_s: float) -> exchange.Exchange:
     """Return the successor of one that ended in order."""
     left = handover.parse(handover.encode(found.hand_over(now_s=at_s)))
-    new = exchange.Exchange(lease_s=LEASE_S)
+    new = exchange.Exchange(lease_s=LEASE_S, stale_s=30.0)
     new.begin(2, now_s=at_s, holders=left)
     return new
 
@@ -257,7 +257,7 @@ def test_one_that_may_have_lost_the_lease_sends_leases_that_end_in_time_and_then
     with pytest.raises(ValueError, match="not higher than 3"):
         found.begin(3, now_s=AT_S)
     with pytest.raises(exchange.NotLeadingError):
-        hear(exchange.Exchange(lease_s=LEASE_S), report("a", 1, load()))
+        hear(exchange.Exchange(lease_s=LEASE_S, stale_s=30.0), report("a", 1, load()))
 
 
 def test_what_is_gone_is_forgotten() -> None:

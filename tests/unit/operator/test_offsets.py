@@ -42,3 +42,16 @@ async def test_a_group_that_is_late_is_unknown_and_the_others_are_read() -> None
     reader.slow = frozenset()
     assert {("t", 0): unread.Partition(0, 1)} == await reader.read("slow", ["t"])
     await reader.close()
+
+
+async def test_a_mistake_is_no_number() -> None:
+    """Whatever the client makes of an answer."""
+
+    class Wrong(offsets.Offsets):
+        def _read(self, group: str, topics: Collection[str]) -> offsets.Partitions:
+            raise KeyError("leader_id")
+
+    reader = Wrong({})
+
+    assert {("t", offsets.WHOLE_TOPIC): offsets.UNKNOWN} == await reader.read("g", ["t"])
+    await reader.close()
