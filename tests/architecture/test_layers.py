@@ -47,6 +47,7 @@ PURE = (
     "operator/aftercall/operator/simulator",
     "operator/aftercall/operator/status.py",
     "operator/aftercall/operator/tenancy.py",
+    "operator/aftercall/operator/told.py",
     "operator/aftercall/operator/unread.py",
     "operator/aftercall/operator/victims.py",
 )

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from aftercall.contracts import reports
-from aftercall.operator import elsewhere, grants, handover, ledger, processes
+from aftercall.operator import elsewhere, grants, handover, ledger, processes, told
 
 _ANSWERS_BITS = 32
 """Answers an epoch: at 200 a second for eight months."""
-_HORIZON_S = 60.0
-"""Within how long a consumer whose limit holds it back could use what waits."""
-_ROOM_TO_GROW = 1.25
 _FORGOTTEN_LEASES = 4
 """A consumer that was silent for so many leases is forgotten, though nobody has seen it end."""
 
@@ -118,13 +114,13 @@ class Exchange:
         one.sent = self._epoch << _ANSWERS_BITS | self._n_answers
         self._consumers[name] = one
         self._ledgers[report.pool] = ledger.hear(self.known(report.pool), report, now_s=now_s)
-        found: Sequence[reports.Grant] = ()
+        found: tuple[reports.Grant, ...] = ()
         if report.is_draining:
             one.out, one.wanted_per_s = (), np.zeros(0)
             self._forget_tenants(sure_s)
         else:
             found = self._share_out(name, report, limits, before, one, sure_s, is_first=is_first)
-        return reports.Grants(epoch=self._epoch, number=one.sent, lease_s=lease_s, grants=tuple(found))
+        return reports.Grants(epoch=self._epoch, number=one.sent, lease_s=lease_s, grants=found)
 
     def gone(self, pool: str, consumer: str) -> None:
         """Forget a consumer that is confirmed to be gone: its pod has ended, not merely fallen silent."""
@@ -148,62 +144,37 @@ class Exchange:
         now_s: float,
         *,
         is_first: bool,
-    ) -> list[reports.Grant]:
-        loads = report.tenants
-        tenants = list(dict.fromkeys(load.tenant for load in loads))  # each is told of once a lane
-        at = np.array([self._places.setdefault(tenant, len(self._places)) for tenant in tenants], dtype=np.intp)
-        rows = np.array([self._places[load.tenant] for load in loads], dtype=np.intp)
-        n_tenants = len(self._places)
-        is_told = np.zeros(n_tenants, bool)
-        is_told[at] = True
+    ) -> tuple[reports.Grant, ...]:
+        said = told.read(report.tenants, self._places)
         begun_per_s = self._services.count(
             name,
-            _begun(loads, rows, n_tenants),
-            is_told,
+            said.begun_audio_s,
+            said.is_told,
             passed_s=now_s - before.heard_at_s if before is not None else None,
             is_same=before is not None and before.instance == one.instance,
         )
         is_applied = before is not None and report.answered >= before.sent
-        others = self._services.elsewhere(name, is_applied=is_applied)[:, at]
-        n_lanes = 1 + int(np.flatnonzero(others.any(axis=1)).max(initial=-1))
+        others = self._services.elsewhere(name, is_applied=is_applied)
         one.out = grants.acknowledged(one.out, report.answered, now_s=now_s)
-        waiting_audio_s, running_audio_s, held_per_s, held_burst_s = (np.zeros(n_tenants) for _ in range(4))
-        is_throttled = np.zeros(n_tenants, bool)
-        np.add.at(waiting_audio_s, rows, [load.waiting_audio_s for load in loads])
-        np.add.at(running_audio_s, rows, [load.running_audio_s for load in loads])
-        np.maximum.at(held_per_s, rows, [load.held_per_s or 0.0 for load in loads])
-        np.maximum.at(held_burst_s, rows, [load.held_burst_audio_s or 0.0 for load in loads])
-        is_throttled[rows[[load.is_throttled for load in loads]]] = True
+        held = said.held_per_s, said.held_burst_audio_s
         if is_first:
             # Until it applies what it is answered now, it may use what a forerunner gave it.
-            given = grants.Answer(report.answered, now_s + self._lease_s, held_per_s, held_burst_s)
-            one.out = (*one.out, given)
-        one.wanted_per_s = np.full(n_tenants, np.nan)
-        one.wanted_per_s[at] = wanted_per_s(begun_per_s[at], waiting_audio_s[at], running_audio_s[at], is_throttled[at])
+            one.out = (*one.out, grants.Answer(report.answered, now_s + self._lease_s, *held))
+        one.wanted_per_s = said.wanted_per_s(begun_per_s)
         known = {each: other for each, other in self._consumers.items() if now_s - other.heard_at_s < self._stale_s}
         made = grants.answer(
             name,
             self._shared(limits),
-            {each: _fit(other.wanted_per_s, n_tenants) for each, other in known.items()},
+            {each: _fit(other.wanted_per_s, len(self._places)) for each, other in known.items()},
             {each: other.out for each, other in self._consumers.items()},
-            held=(held_per_s, held_burst_s),
+            held=held,
             number=one.sent,
             now_s=now_s,
             lease_s=self._lease_s,
             may_raise=self._unheard.holders() == {} or now_s - self._began_at_s >= self._lease_s,
         )
         one.out = (*one.out, made)
-        found = (
-            _grant(tenant, per_s, burst_audio_s, lanes, is_limited=tenant in self._limits)
-            for tenant, per_s, burst_audio_s, lanes in zip(
-                tenants,
-                made.per_s[at].tolist(),
-                made.burst_audio_s[at].tolist(),
-                others[:n_lanes].T.tolist(),
-                strict=True,
-            )
-        )
-        return [each for each in found if each is not None]
+        return told.answers(said, made, others, frozenset(self._limits))
 
     def _shared(self, limits: Mapping[str, grants.Limit]) -> tuple[grants.Rates, grants.Rates]:
         """Return what there is of each tenant's limit and burst beside floors; who has no limit has none to share."""
@@ -249,39 +220,6 @@ class Exchange:
             if now_s - one.heard_at_s >= _FORGOTTEN_LEASES * self._lease_s:
                 self.gone(*name.split("/", 1))
         self._forget_tenants(now_s)
-
-
-def wanted_per_s(
-    begun_per_s: grants.Rates,
-    waiting_audio_s: npt.NDArray[np.float64],
-    running_audio_s: npt.NDArray[np.float64],
-    is_throttled: npt.NDArray[np.bool_],
-) -> grants.Rates:
-    """Return what a consumer could use of tenants' limits, in audio-seconds a second.
-
-    One that the limit does not hold back has what it uses, and some room: however much waits there, more of the limit
-    would lie idle. Where it holds back, what waits is to begin within a minute. One that has nothing any more, as when
-    its partitions have gone to others, has no use for what it used before.
-    """
-    used_per_s = np.where(waiting_audio_s + running_audio_s > 0, begun_per_s, 0.0)
-    return used_per_s * _ROOM_TO_GROW + np.where(is_throttled, waiting_audio_s, 0.0) / _HORIZON_S
-
-
-def _begun(loads: Sequence[reports.TenantLoad], rows: npt.NDArray[np.intp], n_tenants: int) -> elsewhere.Amounts:
-    found = np.zeros((elsewhere.LANES, n_tenants))
-    lanes = np.array([reports.LANES.index(load.lane) for load in loads], dtype=np.intp)
-    np.add.at(found, (lanes, rows), [load.begun_audio_s for load in loads])
-    return found
-
-
-def _grant(
-    tenant: str, per_s: float, burst_audio_s: float, others: list[float], *, is_limited: bool
-) -> reports.Grant | None:
-    """Return what an answer says of a tenant; None for nothing."""
-    lanes = tuple(others) if any(others) else ()
-    if is_limited:
-        return reports.Grant(tenant=tenant, per_s=per_s, burst_audio_s=burst_audio_s, elsewhere_audio_s=lanes)
-    return reports.Grant(tenant=tenant, elsewhere_audio_s=lanes) if lanes else None
 
 
 def _fit(rates: grants.Rates, n_tenants: int, missing: float = math.nan) -> grants.Rates:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import numpy as np
 import pytest
 
 from aftercall.contracts import reports
@@ -272,25 +271,6 @@ def test_what_is_gone_is_forgotten() -> None:
 
     assert {} == found.granted_per_s(now_s=AT_S)
     assert {} == found.known("calls").heard
-
-
-@pytest.mark.parametrize(
-    ("is_throttled", "waiting", "running", "per_s", "wanted"),
-    [
-        (True, 600.0, 0.0, 8.0, 20.0),  # what it uses, and what waits within a minute
-        (False, 600.0, 0.0, 8.0, 10.0),  # it has no need of more: something else holds it back
-        (False, 0.0, 300.0, 8.0, 10.0),  # it keeps up
-        (False, 0.0, 0.0, 8.0, 0.0),  # its work has gone to others
-        (False, 0.0, 0.0, 0.0, 0.0),
-    ],
-)
-def test_what_a_consumer_could_use(
-    is_throttled: bool, waiting: float, running: float, per_s: float, wanted: float
-) -> None:
-    """Grants lie idle with one that has much work and no room for it."""
-    found = exchange.wanted_per_s(np.array([per_s]), np.array([waiting]), np.array([running]), np.array([is_throttled]))
-
-    assert [wanted] == found.tolist()
 
 
 def test_a_limit_that_is_removed_is_shared_out_until_consumers_know() -> None:
