@@ -1,7 +1,7 @@
 """What lies in Kafka beyond what consumers have read: messages, never the same offsets twice.
 
 Where a consumer reports its position, what it has read it reports as waiting itself, and only what lies beyond counts
-here. Where none does, what is not committed counts: then nobody has read ahead of it.
+here, and beyond what is committed. Where none does, what is not committed counts: then nobody has read ahead of it.
 
 What others get wrong, and why it does not happen here: a partition without a commit counts from its beginning, as
 consumers will read it; messages that retention has deleted are no backlog, since nobody can read them any more; an
@@ -39,10 +39,11 @@ class Unread:
 
 def of_partition(seen: Partition) -> int | None:
     """Return what is unread of one partition; None when it cannot be said."""
-    if seen.position is None:
+    if seen.position is None or seen.end is None:
         return _beyond(seen, seen.committed)
-    # A report may be newer than the reading of the end.
-    return _beyond(seen, seen.position if seen.end is None else min(seen.position, seen.end))
+    # A report may be newer than the reading of the end, and older than the commit: its consumer may have fallen silent.
+    done = seen.committed if seen.committed is not None and seen.committed <= seen.end else 0
+    return _beyond(seen, max(done, min(seen.position, seen.end)))
 
 
 def _beyond(seen: Partition, since: int | None) -> int | None:

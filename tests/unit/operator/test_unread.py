@@ -31,6 +31,9 @@ from aftercall.operator.unread import Partition
         (Partition(0, 10, committed=4000), None),
         # A report that is newer than the reading of the end.
         (Partition(0, 100, committed=40, position=105), 0),
+        # One that is older than the commit: of a consumer that works on, and cannot report.
+        (Partition(0, 100, committed=95, position=90), 5),
+        (Partition(0, 10, committed=4000, position=4), 6),
         (Partition(50, 10, committed=5), None),
     ],
 )
