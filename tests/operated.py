@@ -111,6 +111,7 @@ class Namespace:
     shards: int = 1
     """In how many ConfigMaps tenants are."""
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    command: tuple[str, ...] = ("-m", "aftercall.cli", "operator")
     may_be_refused: bool = False
     """Whether the API server is started anew: one that has not read its roles yet forbids everything to everybody."""
 
@@ -148,9 +149,7 @@ class Namespace:
             "AFTERCALL_TELEMETRY__LOG_FORMAT": "json",
             **self.settings,
         }
-        self.operator = cluster.Consumer(
-            env, self.folder / f"{self.name}-{self.account}.log", command=("-m", "aftercall.cli", "operator")
-        )
+        self.operator = cluster.Consumer(env, self.folder / f"{self.name}-{self.account}.log", command=self.command)
         if wait:
             cluster.wait_until(lambda: 200 == self.probe("readyz")[0], timeout_s=60, what="the operator is ready")
         return self.operator
