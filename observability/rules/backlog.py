@@ -51,15 +51,12 @@ _DRAINING = Group(
             promql(f"""
                 max by (namespace, pool) ({metrics.OPERATOR_DRAIN.name})
                 > on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_PROMISE.name})
-                and on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_BACKLOG.name}) > 0
-                and on (namespace, pool)
-                  max by (namespace, pool) ({_CONDITION}{{type="BacklogKnown",status="True"}}) == 1
             """),
             "15m",
             Severity.PAGE,
             f"{_POOL}: what waits takes longer to work off than calls may take",
-            "At what arrives and what answers now, it takes {{ $value | humanizeDuration }} until nothing waits; the"
-            " operator has had 15 minutes to add replicas.",
+            "At what arrives and what answers now, it takes {{ $value | humanizeDuration }} until what is due is gone;"
+            " the operator has had 15 minutes to add replicas. What waits for its tenant's own limit does not count.",
         ),
         Alert(
             "AftercallBacklogUnknown",

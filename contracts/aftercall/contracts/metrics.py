@@ -264,11 +264,18 @@ OPERATOR_ARRIVING = Metric(
 OPERATOR_DRAIN = Metric(
     "aftercall_operator_drain_seconds",
     Kind.GAUGE,
-    "Seconds until nothing waits, at what arrives and what answers now; +Inf: never, or not known.",
+    "Seconds until what is due as the pool promises is gone, as far as limits let it through, at what arrives and what"
+    " answers now; the slower of speech replicas and consumers counts. +Inf: never; NaN: not known.",
     ("pool",),
 )
 OPERATOR_PROMISE = Metric(
     "aftercall_operator_promise_seconds", Kind.GAUGE, "Seconds in which a pool's transcripts are due.", ("pool",)
+)
+OPERATOR_COLD_START = Metric(
+    "aftercall_operator_cold_start_seconds",
+    Kind.GAUGE,
+    "Seconds from asking for a speech replica to its first work, as the pool says.",
+    ("pool",),
 )
 OPERATOR_CAPACITY = Metric(
     "aftercall_operator_capacity_audio_seconds_per_second",
