@@ -15,8 +15,12 @@ DONE = "aftercall:done_audio_seconds:rate5m"
 ENDED = "aftercall:ended:rate5m"
 UNTHROTTLED = "aftercall:waiting_unthrottled_audio_seconds"
 """Of what waits, that of tenants who are within their limits where it waits."""
+ABSENT = "aftercall:speech_absent_seconds"
+"""Since when speech replicas are wanted and none answers, for up to four hours; none after that."""
 
 _CONDITION = metrics.OPERATOR_CONDITION.name
+_FAILED = f'{metrics.RETRIES.name}{{reason!~"claimed|recovered"}}'
+"""Attempts that ended with nothing: that another consumer has a recording is no failure."""
 
 
 def _by(labels: str, expr: str, how: str = "sum") -> str:
@@ -67,6 +71,31 @@ _DRAINING = Group(
             "It holds the replicas that there are, and lowers none, until it can read Kafka and hears from consumers.",
         ),
         Alert(
+            "AftercallConsumersAbsent",
+            promql(f"""
+                max by (namespace, pool)
+                  (quantile_over_time(0.5, {metrics.OPERATOR_READY.name}{{fleet="consumers"}}[10m])) == 0
+                and on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_BACKLOG.name}) > 0
+            """),
+            "10m",
+            Severity.PAGE,
+            f"{_POOL}: work waits, and no consumer is ready",
+            "For most of ten minutes or more none was: they do not start, or die again and again.",
+        ),
+        Alert(
+            "AftercallPoolSilent",
+            promql(f"""
+                max by (namespace, pool) (max_over_time({metrics.OPERATOR_BACKLOG.name}[1h])) > 0
+                and on (namespace, pool)
+                  max by (namespace, pool) ({_CONDITION}{{type="BacklogKnown",status!="True"}}) == 1
+                unless on (namespace, pool) {ENDED} > 0
+            """),
+            "15m",
+            Severity.PAGE,
+            f"{_POOL}: nobody knows what waits, and nothing ends",
+            "Within the last hour {{ $value | humanizeDuration }} of audio waited. Kafka is away, or consumers hang.",
+        ),
+        Alert(
             "AftercallReplicasMissing",
             promql(f"""
                 max by (namespace, pool, fleet) ({metrics.OPERATOR_WANTED.name})
@@ -110,6 +139,44 @@ _CONSUMING = Group(
             Severity.PAGE,
             f"{_POOL}: recordings wait, and nothing is heard or has ended for a quarter of an hour",
             "{{ $value | humanizeDuration }} of audio wait within their tenants' limits.",
+        ),
+        Alert(
+            "AftercallConsumerHung",
+            promql(f"""
+                (
+                  sum by (namespace, pool, pod) (
+                    {metrics.WAITING_AUDIO.name}
+                    unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1
+                  ) > 0
+                  or sum by (namespace, pool, pod) ({metrics.RUNNING_AUDIO.name}) > 0
+                )
+                and on (namespace, pool, pod)
+                  sum by (namespace, pool, pod) (rate({metrics.JOBS.name}[5m])) == 0
+                and on (namespace, pool, pod)
+                  sum by (namespace, pool, pod) (rate({metrics.SPEECH_CALLS.name}{{result="answered"}}[5m])) == 0
+            """),
+            "30m",
+            Severity.PAGE,
+            f"{_POOL}: consumer {{{{ $labels.pod }}}} has work, and gets nowhere",
+            "For half an hour it has heard nothing and ended nothing. What it holds goes to no other consumer.",
+        ),
+        Alert(
+            "AftercallAttemptsFailing",
+            promql(f"""
+                sum by (namespace, pool, reason) (rate({_FAILED}[15m]))
+                / on (namespace, pool) group_left () (
+                  sum by (namespace, pool) (rate({_FAILED}[15m]))
+                  + sum by (namespace, pool) (rate({metrics.JOBS.name}[15m]))
+                  > 0
+                )
+                > 0.5
+                and sum by (namespace, pool, reason) (increase({_FAILED}[15m])) >= 10
+            """),
+            "15m",
+            Severity.PAGE,
+            f"{_POOL}: recordings are begun again and again ({{{{ $labels.reason }}}})",
+            "{{ $value | humanizePercentage }} of all attempts end so, with no outcome. What is tried again waits for"
+            " up to five minutes each time, and is in no backlog of a consumer meanwhile.",
         ),
         Alert(
             "AftercallConsumerStuck",
@@ -175,6 +242,15 @@ _CONSUMING = Group(
 _SPEECH = Group(
     "aftercall-speech-health",
     (
+        Record(
+            ABSENT,
+            promql(f"""
+                time() - max by (namespace, pool) (max_over_time(timestamp(
+                  max by (namespace, pool) ({metrics.OPERATOR_WANTED.name}{{fleet="speech"}}) == 0
+                  or max by (namespace, pool) ({foreign.UP}{{component="speech"}}) == 1
+                )[4h:1m]))
+            """),
+        ),
         Alert(
             "AftercallSpeechDown",
             f'avg by (namespace, pool) ({metrics.SPEECH_DOWN.name}{{component="consumers"}}) > 0.5',
@@ -189,11 +265,14 @@ _SPEECH = Group(
             promql(f"""
                 max by (namespace, pool) ({metrics.OPERATOR_WANTED.name}{{fleet="speech"}}) > 0
                 unless on (namespace, pool) sum by (namespace, pool) ({foreign.UP}{{component="speech"}}) > 0
+                unless on (namespace, pool)
+                  {ABSENT} <= 2 * max by (namespace, pool) ({metrics.OPERATOR_COLD_START.name})
             """),
-            "10m",
+            "5m",
             Severity.PAGE,
             f"{_POOL}: no speech server can be seen",
-            "{{ $value }} replicas are wanted, and not one answers Prometheus.",
+            "{{ $value }} replicas are wanted, and not one has answered Prometheus for twice as long as one takes to"
+            " start.",
         ),
         Alert(
             "AftercallSpeechFailing",
