@@ -12,8 +12,8 @@ _LATE, _DEAD = objectives.LATE, objectives.DEAD
 
 
 def _in_time(over: str) -> str:
-    late = of_pools(metrics.PROMISES, kept="false")
-    counted = f'{metrics.PROMISES.name}{{{POOLS},kept=~"true|false"}}'
+    late = of_pools(metrics.POOL_PROMISES, kept="false")
+    counted = f'{metrics.POOL_PROMISES.name}{{{POOLS},kept=~"true|false"}}'
     return f"1 - sum(increase({late}[{over}])) / (sum(increase({counted}[{over}])) > 0)"
 
 
@@ -45,9 +45,9 @@ ROWS = (
                 width=4,
             ),
             Panel(
-                "Until nothing waits",
-                "How long it takes to work off what waits, at what arrives and what answers now. No value that is a"
-                " number: never, or the backlog is not known.",
+                "Until nothing is due",
+                "How long it takes to work off what is due, as far as limits let it through, at what arrives and what"
+                " answers now. No value that is a number: never, or the backlog is not known.",
                 "s",
                 (Query(f"max({of_pools(metrics.OPERATOR_DRAIN)})", "drain"),),
                 Form.NUMBER,

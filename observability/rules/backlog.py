@@ -15,6 +15,8 @@ DONE = "aftercall:done_audio_seconds:rate5m"
 ENDED = "aftercall:ended:rate5m"
 UNTHROTTLED = "aftercall:waiting_unthrottled_audio_seconds"
 """Of what waits, that of tenants who are within their limits where it waits."""
+LIVE = "aftercall:waiting_live_audio_seconds"
+"""Of that, what came on a live lane: bulk waits for as long as live work fills every place, by design."""
 ABSENT = "aftercall:speech_absent_seconds"
 """Since when speech replicas are wanted and none answers, for up to four hours; none after that."""
 
@@ -27,6 +29,10 @@ def _by(labels: str, expr: str, how: str = "sum") -> str:
     return f"{how} by ({labels}) ({expr})"
 
 
+def _unthrottled(by: str, waiting: str) -> str:
+    return _by(by, f"{waiting} unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1")
+
+
 _SERIES = Group(
     "aftercall-work",
     (
@@ -35,15 +41,8 @@ _SERIES = Group(
         Record(THROTTLED, _by("namespace, pool, tenant", metrics.THROTTLED.name, "max")),
         Record(DONE, _by("namespace, pool, tenant", f"rate({metrics.AUDIO_SECONDS.name}[5m])")),
         Record(ENDED, _by("namespace, pool", f"rate({metrics.JOBS.name}[5m])")),
-        Record(
-            UNTHROTTLED,
-            promql(f"""
-                sum by (namespace, pool, tenant) (
-                  {metrics.WAITING_AUDIO.name}
-                  unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1
-                )
-            """),
-        ),
+        Record(UNTHROTTLED, _unthrottled("namespace, pool, tenant", metrics.WAITING_AUDIO.name)),
+        Record(LIVE, _unthrottled("namespace, pool, tenant", f'{metrics.WAITING_AUDIO.name}{{lane="live"}}')),
     ),
 )
 
@@ -110,16 +109,16 @@ _DRAINING = Group(
         Alert(
             "AftercallTenantStarved",
             promql(f"""
-                sum by (namespace, tenant) ({UNTHROTTLED}) > 0
-                unless on (namespace, tenant) sum by (namespace, tenant) ({RUNNING}) > 0
-                unless on (namespace, tenant) sum by (namespace, tenant) ({DONE}) > 0
-                and on (namespace) sum by (namespace) ({DONE}) > 0
+                {LIVE} > 0
+                unless on (namespace, pool, tenant) {RUNNING} > 0
+                unless on (namespace, pool, tenant) {DONE} > 0
+                and on (namespace, pool) sum by (namespace, pool) ({DONE}) > 0
             """),
             "10m",
             Severity.PAGE,
             "Tenant {{ $labels.tenant }} of {{ $labels.namespace }} waits while others are served",
-            "{{ $value | humanizeDuration }} of its audio wait within its limit, and nothing of it has run for ten"
-            " minutes: the order between tenants does not hold.",
+            "{{ $value | humanizeDuration }} of its live audio wait within its limit in pool {{ $labels.pool }}, and"
+            " nothing of it has run there for ten minutes: the order between tenants does not hold.",
         ),
     ),
 )
@@ -144,10 +143,7 @@ _CONSUMING = Group(
             "AftercallConsumerHung",
             promql(f"""
                 (
-                  sum by (namespace, pool, pod) (
-                    {metrics.WAITING_AUDIO.name}
-                    unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1
-                  ) > 0
+                  {_unthrottled("namespace, pool, pod", metrics.WAITING_AUDIO.name)} > 0
                   or sum by (namespace, pool, pod) ({metrics.RUNNING_AUDIO.name}) > 0
                 )
                 and on (namespace, pool, pod)

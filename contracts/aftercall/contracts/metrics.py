@@ -129,10 +129,10 @@ WAITING_AUDIO = Metric(
     "aftercall_intake_waiting_audio_seconds",
     Kind.GAUGE,
     "Audio-seconds that were read and wait their turn, as far as their lengths are known or believed.",
-    ("tenant",),
+    ("tenant", "lane"),
 )
 RUNNING_AUDIO = Metric(
-    "aftercall_intake_running_audio_seconds", Kind.GAUGE, "Audio-seconds being worked on now.", ("tenant",)
+    "aftercall_intake_running_audio_seconds", Kind.GAUGE, "Audio-seconds being worked on now.", ("tenant", "lane")
 )
 GRANT = Metric(
     "aftercall_intake_grant_audio_seconds_per_second",
@@ -221,11 +221,19 @@ RELAY_FAILURES = Metric(
     shown=_each("sink", "clickhouse"),
 )
 
+POOL_PROMISES = Metric(
+    "aftercall_consumer_pool_promises_total",
+    Kind.COUNTER,
+    "Outcomes of recordings of all tenants, by whether they came within the promised time of their event; what waited"
+    " for its tenant's own limit was promised nothing, and is `throttled`. Objectives are counted from this.",
+    ("kept",),
+    shown=_each("kept", "true", "false", "throttled"),
+)
 PROMISES = Metric(
     "aftercall_consumer_promises_total",
     Kind.COUNTER,
-    "Outcomes of recordings, by whether they came within the promised time of their event; what waited for its tenant's"
-    " own limit was promised nothing, and is `throttled`.",
+    "Outcomes of each tenant's recordings, by whether they came within the promised time of their event. A tenant's"
+    " first on each consumer has no nought before it, so that rates lack it.",
     ("tenant", "kept"),
     shown=_each("kept", "true", "false", "throttled"),
 )
