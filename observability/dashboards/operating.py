@@ -185,7 +185,7 @@ ROWS = (
             Panel(
                 "Grants still good for",
                 "Seconds until a consumer's last grants end, the shortest of each pool. At 0 tenants with limits get a"
-                " tenth of them. A consumer that reports to nobody has 0.",
+                " hundredth of them. A consumer that reports to nobody has 0.",
                 "s",
                 (Query(f"min by (pool) ({of_pools(metrics.LEASE_LEFT, component='consumers')})", "{{pool}}"),),
             ),
