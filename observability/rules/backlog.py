@@ -225,7 +225,7 @@ _CONSUMING = Group(
         Alert(
             "AftercallPartDown",
             promql(f"""
-                {foreign.UP}{{component=~"consumers|relay|operator|api"}} == 0
+                {foreign.UP}{{component=~"consumers|relay|operator|api|diarization"}} == 0
             """),
             "10m",
             Severity.TICKET,

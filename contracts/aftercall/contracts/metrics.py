@@ -349,4 +349,22 @@ OPERATOR_LEASE = Metric(
     "aftercall_operator_lease_held", Kind.GAUGE, "1 while this operator holds the Lease and may issue grants."
 )
 
+API_REQUESTS = Metric(
+    "aftercall_api_requests_total",
+    Kind.COUNTER,
+    "Requests to the API of a deployment, by route and status; 499: the caller went away first. What has no route is"
+    " `other`.",
+    ("route", "method", "status"),
+)
+API_REQUEST_SECONDS = Metric(
+    "aftercall_api_request_seconds",
+    Kind.HISTOGRAM,
+    "Time from a request to the API of a deployment to the end of its answer.",
+    ("route",),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+API_IN_FLIGHT = Metric(
+    "aftercall_api_requests_in_flight", Kind.GAUGE, "Requests that the API of a deployment is answering now."
+)
+
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))
