@@ -9,11 +9,13 @@ from observability.rules import speech
 DESCRIPTION = "Are GPUs and engines busy, are batches full, and who answers badly?"
 
 _GPU = "{{pod}} GPU {{gpu}} {{GPU_I_PROFILE}}"
-_SERVER = "{{pool}} ({{server}})"
+_SERVER = "{{namespace}}/{{pool}} ({{server}})"
 
 
 def _differing() -> str:
-    words = (per_second("pool", of_pools(metrics.SHADOW_WORDS, kind=kind)) for kind in ("differing", "compared"))
+    words = (
+        per_second("namespace, pool", of_pools(metrics.SHADOW_WORDS, kind=kind)) for kind in ("differing", "compared")
+    )
     return mean(*words)
 
 
@@ -50,7 +52,7 @@ ROWS = (
                         f"sum by (namespace, pool) ({of_pools(speech.BUSY_ENGINES)})"
                         " / on (namespace, pool) (max by (namespace, pool) ("
                         f"{of_pools(metrics.OPERATOR_READY, fleet='speech')}) > 0)",
-                        "{{pool}}",
+                        "{{namespace}}/{{pool}}",
                     ),
                 ),
             ),
@@ -74,7 +76,12 @@ ROWS = (
                 "Windows asked of the backend: answered, told to come again (busy), failed, or refused. A refused"
                 " window makes its recording a dead letter.",
                 "ops",
-                (Query(per_second("pool, result", of_pools(metrics.SPEECH_CALLS)), "{{pool}} {{result}}"),),
+                (
+                    Query(
+                        per_second("namespace, pool, result", of_pools(metrics.SPEECH_CALLS)),
+                        "{{namespace}}/{{pool}} {{result}}",
+                    ),
+                ),
             ),
             Panel(
                 "Failures, as servers see them",
@@ -86,7 +93,12 @@ ROWS = (
                 "Backend away",
                 "Share of each pool's consumers that take the backend for down.",
                 "percentunit",
-                (Query(f"avg by (pool) ({of_pools(metrics.SPEECH_DOWN, component='consumers')})", "{{pool}}"),),
+                (
+                    Query(
+                        f"avg by (namespace, pool) ({of_pools(metrics.SPEECH_DOWN, component='consumers')})",
+                        "{{namespace}}/{{pool}}",
+                    ),
+                ),
                 bounds=(0, 1),
                 warn_at=0.5,
             ),
@@ -95,7 +107,7 @@ ROWS = (
                 "Recordings that a second backend has heard too, if one is set up, and the share of words in which the"
                 " two differ.",
                 "percentunit",
-                (Query(_differing(), "words that differ, {{pool}}"),),
+                (Query(_differing(), "words that differ, {{namespace}}/{{pool}}"),),
             ),
         ),
     ),

@@ -27,17 +27,23 @@ class Board:
     description: str
     rows: tuple[Row, ...]
     with_price: bool = False
+    of_tenants: bool = True
+    """Whether some picture is of the tenants that are chosen. Elsewhere the choice is kept, out of sight, for links."""
 
 
 BOARDS = (
     Board("aftercall-overview", "aftercall / Overview and SLO", overview.DESCRIPTION, overview.ROWS),
-    Board("aftercall-latency", "aftercall / Latency by stage", latency.DESCRIPTION, latency.ROWS),
+    Board("aftercall-latency", "aftercall / Latency by stage", latency.DESCRIPTION, latency.ROWS, of_tenants=False),
     Board("aftercall-tenants", "aftercall / Tenants", tenants.DESCRIPTION, tenants.ROWS, with_price=True),
-    Board("aftercall-backend", "aftercall / GPU and speech backend", backend.DESCRIPTION, backend.ROWS),
+    Board(
+        "aftercall-backend", "aftercall / GPU and speech backend", backend.DESCRIPTION, backend.ROWS, of_tenants=False
+    ),
     Board("aftercall-operator", "aftercall / Operator", operating.DESCRIPTION, operating.ROWS),
 )
 
-SCALE_CHANGES = f"sum by (pool, fleet, direction) (changes({metrics.OPERATOR_CHANGES.name}{{{POOLS}}}[1m])) > 0"
+SCALE_CHANGES = (
+    f"sum by (namespace, pool, fleet, direction) (changes({metrics.OPERATOR_CHANGES.name}{{{POOLS}}}[1m])) > 0"
+)
 """When the operator wrote another number of replicas, drawn into every picture."""
 
 
@@ -51,8 +57,8 @@ def _text(board: Board) -> str:
     for annotation in found["annotations"]["list"]:
         # What the SDK has no words for.
         annotation |= {
-            "titleFormat": "{{fleet}} of {{pool}} {{direction}}",
-            "tagKeys": "pool,fleet,direction",
+            "titleFormat": "{{fleet}} of {{namespace}}/{{pool}} {{direction}}",
+            "tagKeys": "namespace,pool,fleet,direction",
             "step": "30s",
         }
     return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -70,7 +76,7 @@ def _build(board: Board) -> dashboard.Dashboard:
         .refresh("30s")
         .readonly()
     )
-    for variable in _variables(with_price=board.with_price):
+    for variable in _variables(board):
         found = found.with_variable(variable)
     for link in _links():
         found = found.link(link)
@@ -99,18 +105,19 @@ def _named(*found: metrics.Metric) -> str:
     return f'__name__=~"{"|".join(each.name for each in found)}"'
 
 
-def _variables(*, with_price: bool) -> tuple[Any, ...]:
+def _variables(board: Board) -> tuple[Any, ...]:
     pools = _named(metrics.JOBS_RUNNING, metrics.OPERATOR_WANTED)
     by_tenant = _named(metrics.WAITING_AUDIO, metrics.AUDIO_SECONDS, metrics.OPERATOR_LIMIT)
     source = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
     runbooks = builders.TextBoxVariable("runbooks").label("Runbooks").hide(dashboard.VariableHide.HIDE_VARIABLE)
     price = builders.TextBoxVariable("price").label("Price of an hour of audio").default_value("0.10")
+    tenant = _choice("tenant", "Tenant", f'label_values({{{by_tenant},namespace=~"$namespace"}}, tenant)')
     return (
         source,
         _choice("namespace", "Namespace", f"label_values({{{pools}}}, namespace)"),
         _choice("pool", "Pool", f'label_values({{{pools},namespace=~"$namespace",pool!=""}}, pool)'),
-        _choice("tenant", "Tenant", f'label_values({{{by_tenant},namespace=~"$namespace"}}, tenant)'),
-        *([price] if with_price else []),
+        tenant if board.of_tenants else tenant.hide(dashboard.VariableHide.HIDE_VARIABLE),
+        *([price] if board.with_price else []),
         runbooks.default_value(groups.RUNBOOKS),
     )
 

@@ -36,9 +36,9 @@ def _waited() -> str:
     stages = f'{metrics.STAGE_SECONDS.name}_sum{{{POOLS},stage!="speech"}}'
     _, _, begun = parts(metrics.STAGE_SECONDS, stage="fetch")
     return (
-        mean(per_second("pool", whole), per_second("pool", ended))
+        mean(per_second("namespace, pool", whole), per_second("namespace, pool", ended))
         + " - "
-        + mean(per_second("pool", stages), per_second("pool", begun))
+        + mean(per_second("namespace, pool", stages), per_second("namespace, pool", begun))
     )
 
 
@@ -87,7 +87,7 @@ ROWS = (
                 "Time from event to outcome that is in no stage, on average: what waiting on topics, for a tenant's"
                 " limit and for a free place took.",
                 "s",
-                (Query(_waited(), "{{pool}}"),),
+                (Query(_waited(), "{{namespace}}/{{pool}}"),),
                 bounds=(None, None),
             ),
         ),
@@ -99,20 +99,20 @@ ROWS = (
                 "A window at the server",
                 "Mean time of one window at a speech server, with its wait there. Triton and Ray alike, in seconds.",
                 "s",
-                (Query(of_pools(speech.REQUEST_SECONDS), "{{pool}} ({{server}})"),),
+                (Query(of_pools(speech.REQUEST_SECONDS), "{{namespace}}/{{pool}} ({{server}})"),),
             ),
             Panel(
                 "Of that, waiting for a batch or a replica",
                 "Mean time that a window waits at the server before the engine has it. When it nears the time above,"
                 " replicas are missing.",
                 "s",
-                (Query(of_pools(speech.QUEUE_SECONDS), "{{pool}} ({{server}})"),),
+                (Query(of_pools(speech.QUEUE_SECONDS), "{{namespace}}/{{pool}} ({{server}})"),),
             ),
             Panel(
                 "Windows in flight",
                 "Windows that consumers have given to the backend and that are not answered yet.",
                 "short",
-                (Query(f"sum by (pool) ({of_pools(metrics.WINDOWS_IN_FLIGHT)})", "{{pool}}"),),
+                (Query(f"sum by (namespace, pool) ({of_pools(metrics.WINDOWS_IN_FLIGHT)})", "{{namespace}}/{{pool}}"),),
             ),
             Panel(
                 "Windows decoded again",

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from aftercall.contracts import metrics
-from observability.dashboards.panels import NAMESPACES, TENANTS, WINDOW, Form, Panel, Query, Row, of_pools
+from observability.dashboards.panels import (
+    NAMESPACES,
+    TENANTS,
+    TOP,
+    WINDOW,
+    Form,
+    Panel,
+    Query,
+    Row,
+    of_pools,
+    of_top,
+    top,
+)
 from observability.rules import operating
 
 DESCRIPTION = "How many replicas does the operator want and why, is it heard, and does it keep limits?"
 
-_FLEET = "{{pool}} {{fleet}}"
+_FLEET = "{{namespace}}/{{pool}} {{fleet}}"
 
 
 def _max(by: str, series: str) -> str:
@@ -18,6 +30,11 @@ def _max(by: str, series: str) -> str:
 def _in_namespaces(metric: metrics.Metric, more: str = "", *, suffix: str = "") -> str:
     return f"{metric.name}{suffix}{{{NAMESPACES}{more}}}"
 
+
+_LIMIT, _GRANTED = (
+    _max("namespace, tenant", f"{metric.name}{{{TENANTS}}}")
+    for metric in (metrics.OPERATOR_LIMIT, metrics.OPERATOR_GRANTED)
+)
 
 ROWS = (
     Row(
@@ -29,8 +46,8 @@ ROWS = (
                 " a gap that stays is GPUs that are not there, or pods that do not start.",
                 "short",
                 (
-                    Query(_max("pool, fleet", of_pools(metrics.OPERATOR_WANTED)), f"{_FLEET} wanted"),
-                    Query(_max("pool, fleet", of_pools(metrics.OPERATOR_READY)), f"{_FLEET} real"),
+                    Query(_max("namespace, pool, fleet", of_pools(metrics.OPERATOR_WANTED)), f"{_FLEET} wanted"),
+                    Query(_max("namespace, pool, fleet", of_pools(metrics.OPERATOR_READY)), f"{_FLEET} real"),
                 ),
             ),
             Panel(
@@ -40,7 +57,8 @@ ROWS = (
                 "ops",
                 (
                     Query(
-                        f"sum by (pool, fleet, reason) (rate({of_pools(metrics.OPERATOR_DECISIONS)}[{WINDOW}]))",
+                        "sum by (namespace, pool, fleet, reason)"
+                        f" (rate({of_pools(metrics.OPERATOR_DECISIONS)}[{WINDOW}]))",
                         f"{_FLEET} {{{{reason}}}}",
                     ),
                 ),
@@ -53,7 +71,8 @@ ROWS = (
                 "short",
                 (
                     Query(
-                        f"sum by (pool, fleet, direction) (increase({of_pools(metrics.OPERATOR_CHANGES)}[$__range]))",
+                        "sum by (namespace, pool, fleet, direction)"
+                        f" (increase({of_pools(metrics.OPERATOR_CHANGES)}[$__range]))",
                         f"{_FLEET} {{{{direction}}}}",
                     ),
                 ),
@@ -66,8 +85,8 @@ ROWS = (
                 "short",
                 (
                     Query(
-                        _max("pool, type, status", of_pools(metrics.OPERATOR_CONDITION)) + " == 1",
-                        "{{pool}} {{type}} is {{status}}",
+                        _max("namespace, pool, type, status", of_pools(metrics.OPERATOR_CONDITION)) + " == 1",
+                        "{{namespace}}/{{pool}} {{type}} is {{status}}",
                     ),
                 ),
                 Form.TABLE,
@@ -81,13 +100,13 @@ ROWS = (
                 "Backlog",
                 "Audio that waits, with consumers or unread. A lower bound while BacklogKnown is not True.",
                 "s",
-                (Query(_max("pool", of_pools(metrics.OPERATOR_BACKLOG)), "{{pool}}"),),
+                (Query(_max("namespace, pool", of_pools(metrics.OPERATOR_BACKLOG)), "{{namespace}}/{{pool}}"),),
             ),
             Panel(
                 "Records that nobody has read",
                 "Kafka's own count of what lies behind every consumer's position.",
                 "short",
-                (Query(_max("pool", of_pools(metrics.OPERATOR_UNREAD)), "{{pool}}"),),
+                (Query(_max("namespace, pool", of_pools(metrics.OPERATOR_UNREAD)), "{{namespace}}/{{pool}}"),),
             ),
             Panel(
                 "Arriving, and what replicas can do",
@@ -95,22 +114,30 @@ ROWS = (
                 " are believed to do.",
                 "short",
                 (
-                    Query(_max("pool", of_pools(metrics.OPERATOR_ARRIVING)), "arriving at {{pool}}"),
                     Query(
-                        f"{_max('pool, fleet', of_pools(metrics.OPERATOR_CAPACITY))}"
-                        f" * on (pool, fleet) {_max('pool, fleet', of_pools(metrics.OPERATOR_READY))}",
+                        _max("namespace, pool", of_pools(metrics.OPERATOR_ARRIVING)),
+                        "arriving at {{namespace}}/{{pool}}",
+                    ),
+                    Query(
+                        f"{_max('namespace, pool, fleet', of_pools(metrics.OPERATOR_CAPACITY))}"
+                        " * on (namespace, pool, fleet) "
+                        f"{_max('namespace, pool, fleet', of_pools(metrics.OPERATOR_READY))}",
                         f"{_FLEET} can do",
                     ),
                 ),
             ),
             Panel(
                 "Until nothing waits, against the promise",
-                "How long it takes to work off what waits, and in how long transcripts are due. Somebody is paged when"
-                " the first stays above the second.",
+                "How long it takes to work off what is due within limits, and in how long transcripts are due. Somebody"
+                " is paged when the first stays above the second.",
                 "s",
                 (
-                    Query(_max("pool", of_pools(metrics.OPERATOR_DRAIN)), "{{pool}} drains in"),
-                    Query(_max("pool", of_pools(metrics.OPERATOR_PROMISE)), "{{pool}} promises"),
+                    Query(
+                        _max("namespace, pool", of_pools(metrics.OPERATOR_DRAIN)), "{{namespace}}/{{pool}} drains in"
+                    ),
+                    Query(
+                        _max("namespace, pool", of_pools(metrics.OPERATOR_PROMISE)), "{{namespace}}/{{pool}} promises"
+                    ),
                 ),
             ),
         ),
@@ -122,7 +149,7 @@ ROWS = (
                 "Age of the last look",
                 "Seconds since the operator's last look at each pool that came to its end; there is one every five.",
                 "s",
-                (Query(of_pools(operating.AGE), "{{pool}}"),),
+                (Query(of_pools(operating.AGE), "{{namespace}}/{{pool}}"),),
                 width=8,
                 warn_at=120,
             ),
@@ -175,19 +202,24 @@ ROWS = (
             Panel(
                 "Limits and grants",
                 "What each tenant may begin each second, and what consumers may be using of it. The second never goes"
-                " above the first.",
+                f" above the first. The {TOP} largest limits are shown; choose tenants above to see others.",
                 "short",
                 (
-                    Query(_max("tenant", f"{metrics.OPERATOR_LIMIT.name}{{{TENANTS}}}"), "limit of {{tenant}}"),
-                    Query(_max("tenant", f"{metrics.OPERATOR_GRANTED.name}{{{TENANTS}}}"), "granted to {{tenant}}"),
+                    Query(top(_LIMIT), "limit of {{namespace}}/{{tenant}}"),
+                    Query(of_top(_GRANTED, _LIMIT), "granted to {{namespace}}/{{tenant}}"),
                 ),
             ),
             Panel(
                 "Grants still good for",
                 "Seconds until a consumer's last grants end, the shortest of each pool. At 0 tenants with limits get a"
-                " tenth of them. A consumer that reports to nobody has 0.",
+                " hundredth of them. A consumer that reports to nobody has 0.",
                 "s",
-                (Query(f"min by (pool) ({of_pools(metrics.LEASE_LEFT, component='consumers')})", "{{pool}}"),),
+                (
+                    Query(
+                        f"min by (namespace, pool) ({of_pools(metrics.LEASE_LEFT, component='consumers')})",
+                        "{{namespace}}/{{pool}}",
+                    ),
+                ),
             ),
             Panel(
                 "Reports, as consumers see them",
@@ -195,8 +227,8 @@ ROWS = (
                 "ops",
                 (
                     Query(
-                        f"sum by (pool, result) (rate({of_pools(metrics.REPORTS_SENT)}[{WINDOW}]))",
-                        "{{pool}} {{result}}",
+                        f"sum by (namespace, pool, result) (rate({of_pools(metrics.REPORTS_SENT)}[{WINDOW}]))",
+                        "{{namespace}}/{{pool}} {{result}}",
                     ),
                 ),
             ),

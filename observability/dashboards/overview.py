@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from aftercall.contracts import metrics
-from observability.dashboards.panels import POOLS, WINDOW, Form, Panel, Query, Row, of_pools, parts, per_second
+from observability.dashboards.panels import (
+    POOLS,
+    WINDOW,
+    Form,
+    Panel,
+    Query,
+    Row,
+    of_pools,
+    of_tenants,
+    parts,
+    per_second,
+)
 from observability.rules import backlog, objectives
 
 DESCRIPTION = "Are transcripts in time, does any call end without one, and does what waits go down?"
@@ -12,8 +23,8 @@ _LATE, _DEAD = objectives.LATE, objectives.DEAD
 
 
 def _in_time(over: str) -> str:
-    late = of_pools(metrics.PROMISES, kept="false")
-    counted = f'{metrics.PROMISES.name}{{{POOLS},kept=~"true|false"}}'
+    late = of_pools(metrics.POOL_PROMISES, kept="false")
+    counted = f'{metrics.POOL_PROMISES.name}{{{POOLS},kept=~"true|false"}}'
     return f"1 - sum(increase({late}[{over}])) / (sum(increase({counted}[{over}])) > 0)"
 
 
@@ -38,16 +49,17 @@ ROWS = (
             ),
             Panel(
                 "Audio waiting",
-                "Audio that was read from topics and waits for its turn. Compare it with what is done each second.",
+                "Audio of the tenants chosen that was read from topics and waits for its turn. Compare it with what is"
+                " done each second.",
                 "s",
-                (Query(f"sum({of_pools(metrics.WAITING_AUDIO)})", "waiting"),),
+                (Query(f"sum({of_tenants(metrics.WAITING_AUDIO)})", "waiting"),),
                 Form.NUMBER,
                 width=4,
             ),
             Panel(
-                "Until nothing waits",
-                "How long it takes to work off what waits, at what arrives and what answers now. No value that is a"
-                " number: never, or the backlog is not known.",
+                "Until nothing is due",
+                "How long it takes to work off what is due, as far as limits let it through, at what arrives and what"
+                " answers now. No value that is a number: never, or the backlog is not known.",
                 "s",
                 (Query(f"max({of_pools(metrics.OPERATOR_DRAIN)})", "drain"),),
                 Form.NUMBER,
@@ -94,7 +106,10 @@ ROWS = (
                 "short",
                 (
                     *(
-                        Query(f"{of_pools(_LATE.ratio(window))} / {_LATE.budget:g}", f"{{{{pool}}}} over {window}")
+                        Query(
+                            f"{of_pools(_LATE.ratio(window))} / {_LATE.budget:g}",
+                            f"{{{{namespace}}/{{pool}}}} over {window}",
+                        )
                         for window in ("1h", "6h")
                     ),
                 ),
@@ -107,7 +122,10 @@ ROWS = (
                 "short",
                 (
                     *(
-                        Query(f"{of_pools(_DEAD.ratio(window))} / {_DEAD.budget:g}", f"{{{{pool}}}} over {window}")
+                        Query(
+                            f"{of_pools(_DEAD.ratio(window))} / {_DEAD.budget:g}",
+                            f"{{{{namespace}}/{{pool}}}} over {window}",
+                        )
                         for window in ("1h", "6h")
                     ),
                 ),
@@ -136,18 +154,21 @@ ROWS = (
             Panel(
                 "Audio arriving, and done",
                 "Seconds of audio each second: what arrives and limits let through, and what becomes transcripts. While"
-                " the first is above the second, the backlog grows.",
+                " the first is above the second, the backlog grows. What is done is of the tenants chosen.",
                 "short",
                 (
-                    Query(f"max by (pool) ({of_pools(metrics.OPERATOR_ARRIVING)})", "arriving at {{pool}}"),
-                    Query(f"sum by (pool) ({of_pools(backlog.DONE)})", "done by {{pool}}"),
+                    Query(
+                        f"max by (namespace, pool) ({of_pools(metrics.OPERATOR_ARRIVING)})",
+                        "arriving at {{namespace}}/{{pool}}",
+                    ),
+                    Query(f"sum by (namespace, pool) ({of_tenants(backlog.DONE)})", "done by {{namespace}}/{{pool}}"),
                 ),
             ),
             Panel(
                 "Backlog by pool",
                 "Audio that waits: with consumers, and on topics where nobody has read it yet.",
                 "s",
-                (Query(f"max by (pool) ({of_pools(metrics.OPERATOR_BACKLOG)})", "{{pool}}"),),
+                (Query(f"max by (namespace, pool) ({of_pools(metrics.OPERATOR_BACKLOG)})", "{{namespace}}/{{pool}}"),),
             ),
             Panel(
                 "Attempts that ended without an outcome",
@@ -161,7 +182,7 @@ ROWS = (
                 "How long the most stuck partition of each consumer has stood at its oldest unfinished record. What"
                 " is older than the topics' retention is deleted by Kafka: stay far below it.",
                 "s",
-                (Query(f"max by (pool, pod) ({of_pools(metrics.OLDEST_UNFINISHED)})", "{{pod}}"),),
+                (Query(f"max by (namespace, pool, pod) ({of_pools(metrics.OLDEST_UNFINISHED)})", "{{pod}}"),),
                 warn_at=86_400,
             ),
             Panel(

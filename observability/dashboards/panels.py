@@ -57,6 +57,20 @@ def per_second(by: str, series: str) -> str:
     return f"sum by ({by}) (rate({series}[{WINDOW}]))"
 
 
+TOP = 20
+"""Of a thousand tenants as many lines can be told apart, and drawn."""
+
+
+def top(series: str) -> str:
+    """Return the largest few of series of tenants, at each time."""
+    return f"topk({TOP}, {series})"
+
+
+def of_top(series: str, largest: str) -> str:
+    """Return series of those tenants that have the largest few of others; both by namespace and tenant."""
+    return f"{series} and on (namespace, tenant) {top(largest)}"
+
+
 class Form(enum.Enum):
     """How a panel shows its series."""
 

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from aftercall.contracts import metrics
-from observability.dashboards.panels import TENANTS, Form, Panel, Query, Row, of_pools, of_tenants, per_second
+from observability.dashboards.panels import (
+    TENANTS,
+    TOP,
+    Form,
+    Panel,
+    Query,
+    Row,
+    of_pools,
+    of_tenants,
+    of_top,
+    per_second,
+    top,
+)
 from observability.rules import backlog
 
-DESCRIPTION = "Who waits, who is held back by an own limit, who gets which share, and what that costs?"
+DESCRIPTION = (
+    "Who waits, who is held back by an own limit, who gets which share, and what that costs?"
+    f" Each picture shows the {TOP} largest; choose tenants above to see others."
+)
 
 _HOURS = f"sum by (tenant) (increase({of_tenants(metrics.AUDIO_SECONDS)}[$__range])) / 3600"
 _LATE = of_tenants(metrics.PROMISES, kept="false")
@@ -14,8 +29,11 @@ _COUNTED = f'{metrics.PROMISES.name}{{{TENANTS},pool=~"$pool",kept=~"true|false"
 
 
 def _of_operator(metric: metrics.Metric) -> str:
-    """Return what the operator says of tenants: a limit is one over all pools."""
-    return f"max by (tenant) ({metric.name}{{{TENANTS}}})"
+    """Return what the operator says of tenants: a limit is one over all pools of a namespace."""
+    return f"max by (namespace, tenant) ({metric.name}{{{TENANTS}}})"
+
+
+_LIMIT = _of_operator(metrics.OPERATOR_LIMIT)
 
 
 ROWS = (
@@ -27,7 +45,7 @@ ROWS = (
                 "Audio of each tenant that was read and waits for its turn. A tenant that is held back by its own limit"
                 " may have much of it.",
                 "s",
-                (Query(f"sum by (tenant) ({of_tenants(backlog.WAITING)})", "{{tenant}}"),),
+                (Query(top(f"sum by (tenant) ({of_tenants(backlog.WAITING)})"), "{{tenant}}"),),
                 Form.STACK,
             ),
             Panel(
@@ -35,7 +53,7 @@ ROWS = (
                 "1 while work of the tenant waits for the tenant's own limit. Then more replicas would not help it, and"
                 " nothing was promised.",
                 "short",
-                (Query(f"max by (tenant) ({of_tenants(backlog.THROTTLED)})", "{{tenant}}"),),
+                (Query(top(f"max by (tenant) ({of_tenants(backlog.THROTTLED)})"), "{{tenant}}"),),
                 bounds=(0, 1),
             ),
             Panel(
@@ -43,7 +61,7 @@ ROWS = (
                 "Audio of recordings that are open now. A tenant that waits, is not held back, and has nothing here is"
                 " starved.",
                 "s",
-                (Query(f"sum by (tenant) ({of_tenants(backlog.RUNNING)})", "{{tenant}}"),),
+                (Query(top(f"sum by (tenant) ({of_tenants(backlog.RUNNING)})"), "{{tenant}}"),),
                 Form.STACK,
             ),
             Panel(
@@ -65,8 +83,10 @@ ROWS = (
                 "percentunit",
                 (
                     Query(
-                        f"sum by (tenant) ({of_tenants(backlog.DONE)})"
-                        f" / on () group_left () (sum({of_pools(backlog.DONE)}) > 0)",
+                        top(
+                            f"sum by (tenant) ({of_tenants(backlog.DONE)})"
+                            f" / on () group_left () (sum({of_pools(backlog.DONE)}) > 0)"
+                        ),
                         "{{tenant}}",
                     ),
                 ),
@@ -77,7 +97,7 @@ ROWS = (
                 "Audio done each second",
                 "Seconds of audio that become transcripts each second.",
                 "short",
-                (Query(f"sum by (tenant) ({of_tenants(backlog.DONE)})", "{{tenant}}"),),
+                (Query(top(f"sum by (tenant) ({of_tenants(backlog.DONE)})"), "{{tenant}}"),),
             ),
             Panel(
                 "Limit, and what is granted of it",
@@ -85,9 +105,14 @@ ROWS = (
                 " limit; far below it while the tenant waits, and something is wrong.",
                 "short",
                 (
-                    Query(_of_operator(metrics.OPERATOR_LIMIT), "limit of {{tenant}}"),
-                    Query(_of_operator(metrics.OPERATOR_GRANTED), "granted to {{tenant}}"),
-                    Query(f"sum by (tenant) ({of_tenants(metrics.GRANT)})", "held for {{tenant}}"),
+                    Query(top(_LIMIT), "limit of {{namespace}}/{{tenant}}"),
+                    Query(
+                        of_top(_of_operator(metrics.OPERATOR_GRANTED), _LIMIT), "granted to {{namespace}}/{{tenant}}"
+                    ),
+                    Query(
+                        of_top(f"sum by (namespace, tenant) ({of_tenants(metrics.GRANT)})", _LIMIT),
+                        "held for {{namespace}}/{{tenant}}",
+                    ),
                 ),
             ),
             Panel(
@@ -97,7 +122,7 @@ ROWS = (
                 "percentunit",
                 (
                     Query(
-                        f"{per_second('tenant', _LATE)} / ({per_second('tenant', _COUNTED)} > 0)",
+                        top(f"{per_second('tenant', _LATE)} / ({per_second('tenant', _COUNTED)} > 0)"),
                         "{{tenant}}",
                     ),
                 ),
@@ -120,7 +145,7 @@ ROWS = (
                 "Cost in the time shown",
                 "Hours of audio times the price above, which is yours to set: what an hour of audio costs you in GPUs"
                 " and all else.",
-                "currencyUSD",
+                "none",
                 (Query(f"{_HOURS} * $price", "{{tenant}}"),),
                 Form.TABLE,
             ),

@@ -15,12 +15,22 @@ DONE = "aftercall:done_audio_seconds:rate5m"
 ENDED = "aftercall:ended:rate5m"
 UNTHROTTLED = "aftercall:waiting_unthrottled_audio_seconds"
 """Of what waits, that of tenants who are within their limits where it waits."""
+LIVE = "aftercall:waiting_live_audio_seconds"
+"""Of that, what came on a live lane: bulk waits for as long as live work fills every place, by design."""
+ABSENT = "aftercall:speech_absent_seconds"
+"""Since when speech replicas are wanted and none answers, for up to four hours; none after that."""
 
 _CONDITION = metrics.OPERATOR_CONDITION.name
+_FAILED = f'{metrics.RETRIES.name}{{reason!~"claimed|recovered"}}'
+"""Attempts that ended with nothing: that another consumer has a recording is no failure."""
 
 
 def _by(labels: str, expr: str, how: str = "sum") -> str:
     return f"{how} by ({labels}) ({expr})"
+
+
+def _unthrottled(by: str, waiting: str) -> str:
+    return _by(by, f"{waiting} unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1")
 
 
 _SERIES = Group(
@@ -31,15 +41,8 @@ _SERIES = Group(
         Record(THROTTLED, _by("namespace, pool, tenant", metrics.THROTTLED.name, "max")),
         Record(DONE, _by("namespace, pool, tenant", f"rate({metrics.AUDIO_SECONDS.name}[5m])")),
         Record(ENDED, _by("namespace, pool", f"rate({metrics.JOBS.name}[5m])")),
-        Record(
-            UNTHROTTLED,
-            promql(f"""
-                sum by (namespace, pool, tenant) (
-                  {metrics.WAITING_AUDIO.name}
-                  unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1
-                )
-            """),
-        ),
+        Record(UNTHROTTLED, _unthrottled("namespace, pool, tenant", metrics.WAITING_AUDIO.name)),
+        Record(LIVE, _unthrottled("namespace, pool, tenant", f'{metrics.WAITING_AUDIO.name}{{lane="live"}}')),
     ),
 )
 
@@ -51,15 +54,12 @@ _DRAINING = Group(
             promql(f"""
                 max by (namespace, pool) ({metrics.OPERATOR_DRAIN.name})
                 > on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_PROMISE.name})
-                and on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_BACKLOG.name}) > 0
-                and on (namespace, pool)
-                  max by (namespace, pool) ({_CONDITION}{{type="BacklogKnown",status="True"}}) == 1
             """),
             "15m",
             Severity.PAGE,
             f"{_POOL}: what waits takes longer to work off than calls may take",
-            "At what arrives and what answers now, it takes {{ $value | humanizeDuration }} until nothing waits; the"
-            " operator has had 15 minutes to add replicas.",
+            "At what arrives and what answers now, it takes {{ $value | humanizeDuration }} until what is due is gone;"
+            " the operator has had 15 minutes to add replicas. What waits for its tenant's own limit does not count.",
         ),
         Alert(
             "AftercallBacklogUnknown",
@@ -68,6 +68,31 @@ _DRAINING = Group(
             Severity.TICKET,
             f"{_POOL}: the operator does not know what waits",
             "It holds the replicas that there are, and lowers none, until it can read Kafka and hears from consumers.",
+        ),
+        Alert(
+            "AftercallConsumersAbsent",
+            promql(f"""
+                max by (namespace, pool)
+                  (quantile_over_time(0.5, {metrics.OPERATOR_READY.name}{{fleet="consumers"}}[10m])) == 0
+                and on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_BACKLOG.name}) > 0
+            """),
+            "10m",
+            Severity.PAGE,
+            f"{_POOL}: work waits, and no consumer is ready",
+            "For most of ten minutes or more none was: they do not start, or die again and again.",
+        ),
+        Alert(
+            "AftercallPoolSilent",
+            promql(f"""
+                max by (namespace, pool) (max_over_time({metrics.OPERATOR_BACKLOG.name}[1h])) > 0
+                and on (namespace, pool)
+                  max by (namespace, pool) ({_CONDITION}{{type="BacklogKnown",status!="True"}}) == 1
+                unless on (namespace, pool) {ENDED} > 0
+            """),
+            "15m",
+            Severity.PAGE,
+            f"{_POOL}: nobody knows what waits, and nothing ends",
+            "Within the last hour {{ $value | humanizeDuration }} of audio waited. Kafka is away, or consumers hang.",
         ),
         Alert(
             "AftercallReplicasMissing",
@@ -84,16 +109,16 @@ _DRAINING = Group(
         Alert(
             "AftercallTenantStarved",
             promql(f"""
-                sum by (namespace, tenant) ({UNTHROTTLED}) > 0
-                unless on (namespace, tenant) sum by (namespace, tenant) ({RUNNING}) > 0
-                unless on (namespace, tenant) sum by (namespace, tenant) ({DONE}) > 0
-                and on (namespace) sum by (namespace) ({DONE}) > 0
+                {LIVE} > 0
+                unless on (namespace, pool, tenant) {RUNNING} > 0
+                unless on (namespace, pool, tenant) {DONE} > 0
+                and on (namespace, pool) sum by (namespace, pool) ({DONE}) > 0
             """),
             "10m",
             Severity.PAGE,
             "Tenant {{ $labels.tenant }} of {{ $labels.namespace }} waits while others are served",
-            "{{ $value | humanizeDuration }} of its audio wait within its limit, and nothing of it has run for ten"
-            " minutes: the order between tenants does not hold.",
+            "{{ $value | humanizeDuration }} of its live audio wait within its limit in pool {{ $labels.pool }}, and"
+            " nothing of it has run there for ten minutes: the order between tenants does not hold.",
         ),
     ),
 )
@@ -113,6 +138,41 @@ _CONSUMING = Group(
             Severity.PAGE,
             f"{_POOL}: recordings wait, and nothing is heard or has ended for a quarter of an hour",
             "{{ $value | humanizeDuration }} of audio wait within their tenants' limits.",
+        ),
+        Alert(
+            "AftercallConsumerHung",
+            promql(f"""
+                (
+                  {_unthrottled("namespace, pool, pod", metrics.WAITING_AUDIO.name)} > 0
+                  or sum by (namespace, pool, pod) ({metrics.RUNNING_AUDIO.name}) > 0
+                )
+                and on (namespace, pool, pod)
+                  sum by (namespace, pool, pod) (rate({metrics.JOBS.name}[5m])) == 0
+                and on (namespace, pool, pod)
+                  sum by (namespace, pool, pod) (rate({metrics.SPEECH_CALLS.name}{{result="answered"}}[5m])) == 0
+            """),
+            "30m",
+            Severity.PAGE,
+            f"{_POOL}: consumer {{{{ $labels.pod }}}} has work, and gets nowhere",
+            "For half an hour it has heard nothing and ended nothing. What it holds goes to no other consumer.",
+        ),
+        Alert(
+            "AftercallAttemptsFailing",
+            promql(f"""
+                sum by (namespace, pool, reason) (rate({_FAILED}[15m]))
+                / on (namespace, pool) group_left () (
+                  sum by (namespace, pool) (rate({_FAILED}[15m]))
+                  + sum by (namespace, pool) (rate({metrics.JOBS.name}[15m]))
+                  > 0
+                )
+                > 0.5
+                and sum by (namespace, pool, reason) (increase({_FAILED}[15m])) >= 10
+            """),
+            "15m",
+            Severity.PAGE,
+            f"{_POOL}: recordings are begun again and again ({{{{ $labels.reason }}}})",
+            "{{ $value | humanizePercentage }} of all attempts end so, with no outcome. What is tried again waits for"
+            " up to five minutes each time, and is in no backlog of a consumer meanwhile.",
         ),
         Alert(
             "AftercallConsumerStuck",
@@ -165,7 +225,7 @@ _CONSUMING = Group(
         Alert(
             "AftercallPartDown",
             promql(f"""
-                {foreign.UP}{{component=~"consumers|relay|operator|api"}} == 0
+                {foreign.UP}{{component=~"consumers|relay|operator|api|diarization"}} == 0
             """),
             "10m",
             Severity.TICKET,
@@ -178,6 +238,15 @@ _CONSUMING = Group(
 _SPEECH = Group(
     "aftercall-speech-health",
     (
+        Record(
+            ABSENT,
+            promql(f"""
+                time() - max by (namespace, pool) (max_over_time(timestamp(
+                  max by (namespace, pool) ({metrics.OPERATOR_WANTED.name}{{fleet="speech"}}) == 0
+                  or max by (namespace, pool) ({foreign.UP}{{component="speech"}}) == 1
+                )[4h:1m]))
+            """),
+        ),
         Alert(
             "AftercallSpeechDown",
             f'avg by (namespace, pool) ({metrics.SPEECH_DOWN.name}{{component="consumers"}}) > 0.5',
@@ -192,11 +261,14 @@ _SPEECH = Group(
             promql(f"""
                 max by (namespace, pool) ({metrics.OPERATOR_WANTED.name}{{fleet="speech"}}) > 0
                 unless on (namespace, pool) sum by (namespace, pool) ({foreign.UP}{{component="speech"}}) > 0
+                unless on (namespace, pool)
+                  {ABSENT} <= 2 * max by (namespace, pool) ({metrics.OPERATOR_COLD_START.name})
             """),
-            "10m",
+            "5m",
             Severity.PAGE,
             f"{_POOL}: no speech server can be seen",
-            "{{ $value }} replicas are wanted, and not one answers Prometheus.",
+            "{{ $value }} replicas are wanted, and not one has answered Prometheus for twice as long as one takes to"
+            " start.",
         ),
         Alert(
             "AftercallSpeechFailing",

@@ -38,7 +38,7 @@ class Objective:
         return f"aftercall:{self.name}_counted:rate5m"
 
 
-_PROMISES, _JOBS = metrics.PROMISES.name, metrics.JOBS.name
+_PROMISES, _JOBS = metrics.POOL_PROMISES.name, metrics.JOBS.name
 
 # What waited for its tenant's own limit was promised nothing: it is neither kept nor broken.
 LATE = Objective("late", f'{_PROMISES}{{kept="false"}}', f'{_PROMISES}{{kept=~"true|false"}}', 0.01, 10)

@@ -29,14 +29,18 @@ GROUPS = (
             Alert(
                 "AftercallOperatorGone",
                 promql(f"""
-                    count by (namespace) ({_REPORTING})
+                    (
+                      count by (namespace) ({_REPORTING})
+                      or count by (namespace) (max_over_time({foreign.UP}{{component="operator"}}[1d]))
+                    )
                     unless on (namespace) {foreign.UP}{{component="operator"}} == 1
                 """),
                 "5m",
                 Severity.PAGE,
                 "No operator runs in {{ $labels.namespace }}",
-                "{{ $value }} consumers report to it. Their grants last a quarter of an hour from its last answer; then"
-                " tenants with limits get a hundredth of them, and nothing scales.",
+                "Consumers report to one, or there was one today. Nothing scales, and a pool that sleeps does not wake."
+                " Grants last a quarter of an hour from its last answer; then tenants with limits get a hundredth of"
+                " them. The expression counts the consumers that report, {{ $value }}, or else the operators of today.",
             ),
             Alert(
                 "AftercallOperatorWithoutLease",

@@ -19,7 +19,8 @@ FILES = ROOT / "charts" / "aftercall" / "files"
 SECTIONS = ["What it means", "What users notice", "How to look", "What to do", "When it is over"]
 WORDS = {
     *("and", "avg", "avg_over_time", "by", "changes", "count", "group_left", "histogram_quantile", "increase"),
-    *("label_replace", "max", "min", "on", "or", "rate", "sum", "sum_over_time", "time", "topk", "unless"),
+    *("label_replace", "max", "max_over_time", "min", "on", "or", "quantile_over_time", "rate", "sum"),
+    *("sum_over_time", "time", "timestamp", "topk", "unless"),
 }
 """What PromQL itself says in our expressions."""
 
@@ -128,3 +129,13 @@ def test_alerts_say_who_hears_and_where_to_read_on() -> None:
                     assert told["runbook_url"] == f"__RUNBOOKS__/{groups.kebab(rule['alert'])}.md"
                     assert "{{" in told["summary"] + told["description"], rule["alert"]
                     assert rule["alert"].startswith("Aftercall")
+
+
+@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
+def test_commands_of_runbooks_find_what_is_there(path: pathlib.Path) -> None:
+    """Objects by the chart's full name, all lines of a log that is searched, and programs that the image has."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if re.search(r"kubectl.* logs -l .*\| grep", line):
+            assert "--tail=-1" in line
+        assert "RELEASE" not in line
+        assert not re.search(r"exec \S+ -- kill ", line)

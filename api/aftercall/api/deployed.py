@@ -9,7 +9,8 @@ import fastapi
 import pydantic
 from starlette.responses import RedirectResponse
 
-from aftercall.api import access, audio, desk, frame, ingest, problems, service, transcriptions, views
+from aftercall.api import access, audio, counting, desk, frame, ingest, problems, service, transcriptions, views
+from aftercall.consumers import observer
 from aftercall.consumers.transcript import formats
 from aftercall.contracts import identity, reports
 
@@ -45,10 +46,11 @@ def build_deployed(
     presign: Callable[[str], Awaitable[str]],
     callbacks: ingest.Callbacks,
     at: desk.Desk | None,
+    observe: observer.Observer,
 ) -> fastapi.FastAPI:
     """Build the application; `presign(key)` returns an address that gives an object for some minutes.
 
-    Without a desk, OpenAI's clients are not served.
+    Without a desk, OpenAI's clients are not served. `observe` counts requests.
     """
     app = frame.build(_DESCRIPTION, api_keys=api_keys, signed=frozenset({ingest.TWILIO_PATH}))
     app.include_router(ingest.build_router(callbacks))
@@ -103,4 +105,5 @@ def build_deployed(
         return views.Listing(transcriptions=[views.summary(report) for report in known], next=None)
 
     app.include_router(router)
+    app.add_middleware(counting.Counting, paths=tuple(app.openapi()["paths"]), observe=observe)
     return app

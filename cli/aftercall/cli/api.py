@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import metadata
 
 import typer
 
-from aftercall.api import deployed, desk, ingest, problems, server
+from aftercall.api import deployed, desk, ingest, probes, problems, server
 from aftercall.cli import clock, configuration, deployment, telemetry
 from aftercall.cli import stopping as signals
-from aftercall.consumers import topics, tracking
+from aftercall.consumers import observer, topics, tracking
 from aftercall.consumers.intake import uploads
 from aftercall.consumers.publish import kafka, outcome
-from aftercall.contracts import errors, events, identity, sections, settings
+from aftercall.contracts import errors, events, identity, metrics, sections, settings
 
 
 def api(settings_file: configuration.SettingsFile = None) -> None:
@@ -24,17 +25,19 @@ def api(settings_file: configuration.SettingsFile = None) -> None:
     Example: aftercall api --settings aftercall.yaml
     """
     configured = configuration.load(settings_file)
-    ours = deployment.Deployment(configured)
+    observe = observer.PrometheusObserver()
+    ours = deployment.Deployment(configured, observe)
     if not configured.api.keys and configured.api.host not in settings.LOOPBACK:
         raise errors.ConfigurationError("api.keys: without keys only loopback is served")
     with telemetry.telling(configured.telemetry, part="api"):
-        asyncio.run(run(configured, ours))
+        asyncio.run(run(configured, ours, observe))
 
 
-async def run(configured: settings.Settings, ours: deployment.Deployment) -> None:
+async def run(configured: settings.Settings, ours: deployment.Deployment, observe: observer.PrometheusObserver) -> None:
     """Serve until told to stop."""
     stopping = signals.on_signals()
     await topics.check(configured, topics.needed(configured, topics.User.API))
+    observe.set(metrics.BUILD_INFO, 1, version=metadata.version("aftercall"), part="api")
     policies = ours.tenants
     tracker = tracking.Tracker(
         ours.store, ours.browser, topics=ours.kafka.work_topics, group=ours.kafka.group, templates=ours.templates
@@ -58,9 +61,11 @@ async def run(configured: settings.Settings, ours: deployment.Deployment) -> Non
             ours.store.presign,
             callbacks,
             _desk(configured, ours, published, publishing("aftercall/audio")),
+            observe,
         )
         serving = sections.Telemetry(host=configured.api.host, port=configured.api.port)
-        async with server.alongside(serving, app):
+        told = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)
+        async with server.alongside(configured.telemetry, told), server.alongside(serving, app):
             typer.echo(f"aftercall is ready: serves transcripts of {configured.store.bucket}", err=True)
             await policies.watch(stopping)
 

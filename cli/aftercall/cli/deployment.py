@@ -17,15 +17,16 @@ _NAME = "aftercall-cli"
 
 
 class Deployment:
-    """A deployment's settings, checked, and ways to it."""
+    """A deployment's settings, checked, and ways to it; `observe` is told whether its tenants file can be read."""
 
-    def __init__(self, configured: settings.Settings) -> None:
+    def __init__(self, configured: settings.Settings, observe: observer.Observer | None = None) -> None:
         configuration.need(
             configured,
             kafka__bootstrap_servers="names no broker",
             store__bucket="names no bucket of transcripts and outcomes",
         )
         self._configured = configured
+        self._observe = observe or observer.Unobserved()
         self.kafka = configured.kafka
         self.store = objects.ObjectStore.ours(configured.store)
         self.browser = browse.Browser(broker.client(configured.kafka, name=_NAME))
@@ -36,7 +37,7 @@ class Deployment:
     @functools.cached_property
     def tenants(self) -> tenants.Tenants:
         """Policies of tenants; raises `errors.ConfigurationError` where their file cannot be read."""
-        return tenants.Tenants(self._configured, observer.Unobserved())
+        return tenants.Tenants(self._configured, self._observe)
 
     def topic_for(self, tenant: str, *, lane: contract.Lane = "live") -> str:
         """Return where a tenant's work is announced: a topic that it may be named on, of this lane where there is one.

@@ -32,16 +32,22 @@ class Gauges:
             self.observe.set(metrics.LEASE_LEFT, self.reporter.lease_left_s)
         for topic, n_paused in self.poller.n_paused().items():
             self.observe.set(metrics.PAUSED, n_paused, topic=topic)
-        sums: collections.defaultdict[tuple[metrics.Metric, str], float] = collections.defaultdict(float)
+        sums: collections.defaultdict[tuple[metrics.Metric, str, str], float] = collections.defaultdict(float)
+        throttled: dict[str, bool] = {}
         rates: dict[str, float] = {}
-        for tenant, standing in self.backlog.standings():
+        for lane, tenant, standing in self.backlog.standings():
             label = self.observe.tenant_label(tenant)
-            sums[metrics.WAITING_AUDIO, label] += standing.waiting_s
-            sums[metrics.RUNNING_AUDIO, label] += standing.running_s
-            sums[metrics.THROTTLED, label] = max(sums[metrics.THROTTLED, label], standing.is_throttled)
+            sums[metrics.WAITING_AUDIO, label, lane] += standing.waiting_s
+            sums[metrics.RUNNING_AUDIO, label, lane] += standing.running_s
+            throttled[label] = throttled.get(label, False) or standing.is_throttled
             if standing.rate is not None:
                 rates[tenant] = standing.rate  # one for all of its lanes
+        for (metric, label, on), value in sums.items():
+            self.observe.set(metric, value, tenant=label, lane=on)
+        for label, is_throttled in throttled.items():
+            self.observe.set(metrics.THROTTLED, is_throttled, tenant=label)
+        granted: collections.defaultdict[str, float] = collections.defaultdict(float)
         for tenant, rate in rates.items():
-            sums[metrics.GRANT, self.observe.tenant_label(tenant)] += rate
-        for (metric, label), value in sums.items():
-            self.observe.set(metric, value, tenant=label)
+            granted[self.observe.tenant_label(tenant)] += rate
+        for label, rate in granted.items():
+            self.observe.set(metrics.GRANT, rate, tenant=label)

@@ -91,8 +91,9 @@ class Worker:
                 else:
                     self._observe.add(metrics.JOBS, outcome=outcome.kind, reason=outcome.reason)
                     self._observe.observe(metrics.EVENT_TO_TRANSCRIPT_SECONDS, waited_s)
-                    tenant = taken.work.recording.tenant
-                    self._observe.add(metrics.PROMISES, tenant=tenant, kept=self._kept(taken, waited_s))
+                    kept = self._kept(taken, waited_s)
+                    self._observe.add(metrics.POOL_PROMISES, kept=kept)
+                    self._observe.add(metrics.PROMISES, tenant=taken.work.recording.tenant, kept=kept)
                 log.info("work ended", extra={**fields, "outcome": outcome.kind, "reason": outcome.reason})
             case job.Again(reason, message, delay_s, strike):
                 await self._record(

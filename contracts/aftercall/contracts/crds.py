@@ -82,7 +82,8 @@ def _pool() -> dict[str, Any]:
         "consumers": count | {"description": "Consumers that there are."},
         "selector": {"type": "string", "description": "Labels of the speech replicas, for autoscalers."},
         "backlogAudioSeconds": long | {"description": "What waits."},
-        "drainSeconds": long | {"description": "Until nothing waits; none: unknown, or never."},
+        "drainSeconds": long
+        | {"description": "Until what is due as promised and within limits is gone; none: unknown, or never."},
         "capacity": learned | {"description": "What was learned of a speech replica, which outlives the operator."},
         "consumerCapacity": learned | {"description": "What was learned of a consumer."},
         "conditions": _CONDITIONS,

@@ -129,10 +129,10 @@ WAITING_AUDIO = Metric(
     "aftercall_intake_waiting_audio_seconds",
     Kind.GAUGE,
     "Audio-seconds that were read and wait their turn, as far as their lengths are known or believed.",
-    ("tenant",),
+    ("tenant", "lane"),
 )
 RUNNING_AUDIO = Metric(
-    "aftercall_intake_running_audio_seconds", Kind.GAUGE, "Audio-seconds being worked on now.", ("tenant",)
+    "aftercall_intake_running_audio_seconds", Kind.GAUGE, "Audio-seconds being worked on now.", ("tenant", "lane")
 )
 GRANT = Metric(
     "aftercall_intake_grant_audio_seconds_per_second",
@@ -221,11 +221,19 @@ RELAY_FAILURES = Metric(
     shown=_each("sink", "clickhouse"),
 )
 
+POOL_PROMISES = Metric(
+    "aftercall_consumer_pool_promises_total",
+    Kind.COUNTER,
+    "Outcomes of recordings of all tenants, by whether they came within the promised time of their event; what waited"
+    " for its tenant's own limit was promised nothing, and is `throttled`. Objectives are counted from this.",
+    ("kept",),
+    shown=_each("kept", "true", "false", "throttled"),
+)
 PROMISES = Metric(
     "aftercall_consumer_promises_total",
     Kind.COUNTER,
-    "Outcomes of recordings, by whether they came within the promised time of their event; what waited for its tenant's"
-    " own limit was promised nothing, and is `throttled`.",
+    "Outcomes of each tenant's recordings, by whether they came within the promised time of their event. A tenant's"
+    " first on each consumer has no nought before it, so that rates lack it.",
     ("tenant", "kept"),
     shown=_each("kept", "true", "false", "throttled"),
 )
@@ -264,11 +272,18 @@ OPERATOR_ARRIVING = Metric(
 OPERATOR_DRAIN = Metric(
     "aftercall_operator_drain_seconds",
     Kind.GAUGE,
-    "Seconds until nothing waits, at what arrives and what answers now; +Inf: never, or not known.",
+    "Seconds until what is due as the pool promises is gone, as far as limits let it through, at what arrives and what"
+    " answers now; the slower of speech replicas and consumers counts. +Inf: never; NaN: not known.",
     ("pool",),
 )
 OPERATOR_PROMISE = Metric(
     "aftercall_operator_promise_seconds", Kind.GAUGE, "Seconds in which a pool's transcripts are due.", ("pool",)
+)
+OPERATOR_COLD_START = Metric(
+    "aftercall_operator_cold_start_seconds",
+    Kind.GAUGE,
+    "Seconds from asking for a speech replica to its first work, as the pool says.",
+    ("pool",),
 )
 OPERATOR_CAPACITY = Metric(
     "aftercall_operator_capacity_audio_seconds_per_second",
@@ -332,6 +347,24 @@ OPERATOR_LAST_RECONCILE = Metric(
 )
 OPERATOR_LEASE = Metric(
     "aftercall_operator_lease_held", Kind.GAUGE, "1 while this operator holds the Lease and may issue grants."
+)
+
+API_REQUESTS = Metric(
+    "aftercall_api_requests_total",
+    Kind.COUNTER,
+    "Requests to the API of a deployment, by route and status; 499: the caller went away first. What has no route is"
+    " `other`.",
+    ("route", "method", "status"),
+)
+API_REQUEST_SECONDS = Metric(
+    "aftercall_api_request_seconds",
+    Kind.HISTOGRAM,
+    "Time from a request to the API of a deployment to the end of its answer.",
+    ("route",),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+API_IN_FLIGHT = Metric(
+    "aftercall_api_requests_in_flight", Kind.GAUGE, "Requests that the API of a deployment is answering now."
 )
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

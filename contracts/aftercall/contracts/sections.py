@@ -205,7 +205,7 @@ class Webhooks(Section):
 
 
 class Telemetry(Section):
-    """Where a consumer and a relay answer `/healthz`, `/readyz` and `/metrics`; where traces go; how parts log."""
+    """Where every part answers `/healthz`, `/readyz` and `/metrics`; where traces go; how parts log."""
 
     host: str = "127.0.0.1"
     """Address to bind; in a pod `0.0.0.0`, with a network policy that lets only Prometheus and the kubelet in."""

@@ -107,6 +107,37 @@ class Demand:
         """
         return sum(each.within(horizon_s, rate_share) for each in self.shares)
 
+    def drain_s(self, per_s: float, rate_share: float = 1.0) -> float | None:
+        """Return in how many seconds what is due as the pool promises is gone, if so much is done a second; None where
+        that is not known, infinity for never.
+
+        It is the shortest time in which so much can be done of all that limits let through in it: what waits for its
+        tenant's own limit, or may take longer, is nothing that replicas are late with.
+        """
+        if not self.is_whole:
+            return None
+        if not any(each.waiting_audio_s > 0 for each in self.shares):
+            return 0.0
+        spare, waiting = per_s, 0.0
+        rooms = []  # what waits of a tenant, and how much a second its limit leaves for that beside what arrives
+        for each in self.shares:
+            arriving = rate_share * each.rate_per_s
+            spare -= min(each.limit_per_s, arriving)
+            if math.isinf(each.limit_per_s):
+                waiting += each.waiting_audio_s
+            elif each.waiting_audio_s > 0 and each.limit_per_s > arriving:
+                rooms.append((each.waiting_audio_s, each.limit_per_s - arriving))
+        # A limit is what holds its tenant for the first waiting / room seconds, and nothing after that.
+        rooms.sort(key=lambda one: one[0] / one[1])
+        held = sum(room for _, room in rooms)
+        for audio_s, room in rooms:
+            if waiting <= (spare - held) * audio_s / room:
+                break
+            waiting, held = waiting + audio_s, held - room
+        if waiting == 0:
+            return 0.0 if spare >= held else math.inf
+        return waiting / (spare - held) if spare > held else math.inf
+
 
 def read(
     loads: Mapping[str, Load], rates: Mapping[str, Rate], *, now_s: float, time_constant_s: float, is_whole: bool = True

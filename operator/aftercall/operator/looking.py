@@ -205,7 +205,7 @@ def _numbers(seen: gathering.Gathered, decided: pool.Decisions) -> dict[str, Any
         "consumers": None if consumers is None else consumers.there,
         "selector": {} if speech is None else speech.labels,
         "backlog_audio_s": decided.wanted.waiting_audio_s,
-        "drain_s": (decided.speech or decided.consumers).drain_s,
+        "drain_s": decided.drain_s,
     }
 
 

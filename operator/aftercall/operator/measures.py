@@ -57,11 +57,11 @@ def tell_look(
     observe.set(metrics.OPERATOR_UNREAD, decided.beyond.messages, pool=name)
     observe.set(metrics.OPERATOR_ARRIVING, decided.wanted.rate_per_s, pool=name)
     observe.set(metrics.OPERATOR_PROMISE, spec.promise_seconds, pool=name)
-    drain_s = (decided.speech or decided.consumers).drain_s
-    observe.set(metrics.OPERATOR_DRAIN, math.inf if drain_s is None else drain_s, pool=name)
+    observe.set(metrics.OPERATOR_DRAIN, math.nan if decided.drain_s is None else decided.drain_s, pool=name)
     learned = {"consumers": (state.prepared, spec.consumers.capacity_audio_seconds_per_minute)}
     if spec.scaling is not None:
         learned["speech"] = state.heard, spec.scaling.capacity_audio_seconds_per_minute
+        observe.set(metrics.OPERATOR_COLD_START, spec.scaling.cold_start_seconds, pool=name)
     for fleet, (estimate, prior) in learned.items():
         per_s = capacity.per_replica(estimate, capacity.Prior(prior / 60))
         observe.set(metrics.OPERATOR_CAPACITY, per_s, pool=name, fleet=fleet)

@@ -54,6 +54,9 @@ class Decisions:
     wanted: demand.Demand
     beyond: unread.Unread
     """What nobody has read."""
+    drain_s: float | None = None
+    """Seconds until what is due as the pool promises is gone, with what answers now; the slower of both fleets counts.
+    None: not known; infinity: never."""
 
 
 def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
@@ -65,9 +68,9 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
     did, sampled = samples.take(speaking, state.sampled, replicas=seen.speech_ready)
     prior = _prior(spec.consumers)
     prepared = capacity.learn(state.prepared, did.prepared, prior)
-    consumers, consumers_state = _consumers(
-        spec, seen, wanted, capacity.per_replica(prepared, prior), state.consumers, now_s
-    )
+    prepares_per_s = capacity.per_replica(prepared, prior)
+    consumers, consumers_state = _consumers(spec, seen, wanted, prepares_per_s, state.consumers, now_s)
+    drains = [_drain_s(wanted, seen.consumers_ready, prepares_per_s)]
     speech, speech_state, heard = None, state.speech, state.heard
     if spec.scaling is not None:
         prior = _prior(spec.scaling)
@@ -79,8 +82,13 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
             is_held_back=sampled.are_consumers_full and not sampled.is_speech_full,
         )
         speech, speech_state = _speech(spec, spec.scaling, wanted, fleet, state.speech, now_s)
+        drains.append(
+            _drain_s(wanted, seen.speech_ready, fleet.capacity_per_s, headroom=spec.scaling.headroom_percent / 100)
+        )
     after = State(rates, speech_state, consumers_state, heard, prepared, sampled)
-    return Decisions(speech, consumers, wanted, unread.total(beyond.values())), after
+    known = [each for each in drains if each is not None]
+    drain_s = max(known) if len(known) == len(drains) else None
+    return Decisions(speech, consumers, wanted, unread.total(beyond.values()), drain_s), after
 
 
 def _prior(asked: pools.Scaling | pools.Consumers) -> capacity.Prior:
@@ -139,6 +147,10 @@ def _consumers(
         useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
     )
     return scaling.decide(wanted, fleet, state, policy, now_s=now_s)
+
+
+def _drain_s(wanted: demand.Demand, ready: int | None, capacity_per_s: float, *, headroom: float = 0.0) -> float | None:
+    return None if ready is None else wanted.drain_s(ready * capacity_per_s, scaling.share_of_rate(headroom))
 
 
 def _drain_target_s(spec: pools.TranscriptionPool) -> float:

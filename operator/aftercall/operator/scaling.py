@@ -128,14 +128,11 @@ class State:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
-    """So many replicas (None: leave them alone), why, what was wished for before any bound, and in how long what waits
-    will be gone (None: it will not, or is not known).
-    """
+    """So many replicas (None: leave them alone), why, and what was wished for before any bound."""
 
     replicas: int | None
     reason: Reason
     wish: int | None = None
-    drain_s: float | None = None
 
 
 def decide(
@@ -178,7 +175,12 @@ def decide(
             replicas, reason = stepped, Reason.STEP_LIMITED
     raised_at_s = now_s if replicas > fleet.asked else state.raised_at_s
     whole_at_s = now_s if wanted.is_whole else state.whole_at_s
-    return Decision(replicas, reason, wish, _drain_s(wanted, fleet)), State(wishes, raised_at_s, whole_at_s)
+    return Decision(replicas, reason, wish), State(wishes, raised_at_s, whole_at_s)
+
+
+def share_of_rate(headroom: float) -> float:
+    """Return for which share of what arrives a fleet is built: headroom below zero leaves a part to what waits."""
+    return min(1.0, 1 / (1 - headroom))
 
 
 def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now_s: float) -> tuple[float, Reason]:
@@ -188,7 +190,7 @@ def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now
     arriving, waiting = wanted.rate_per_s, wanted.waiting_audio_s
     target_s = policy.drain_target_s
     keep_up = arriving / (per_s * (1 - policy.headroom))
-    rate_share = min(1.0, 1 / (1 - policy.headroom))
+    rate_share = share_of_rate(policy.headroom)
     drain = wanted.within(target_s, rate_share) / target_s / per_s
     ready = asked if fleet.ready is None else min(fleet.ready, asked)
     left_s = _cold_start_left_s(fleet, state, policy, now_s)
@@ -230,10 +232,3 @@ def _seen(state: State, asked: int, policy: Policy, now_s: float) -> tuple[Wish,
 def _pushed(wishes: tuple[Wish, ...], newest: Wish) -> tuple[Wish, ...]:
     """Return wishes with a newer one: only what may still be the largest of the window is kept, newest last."""
     return (*(each for each in wishes if each.replicas > newest.replicas), newest)
-
-
-def _drain_s(wanted: demand.Demand, fleet: Fleet) -> float | None:
-    spare = (fleet.ready or 0) * fleet.capacity_per_s - wanted.rate_per_s
-    if wanted.waiting_audio_s <= 0:
-        return 0.0 if wanted.is_whole else None
-    return wanted.waiting_audio_s / spare if spare > 0 and wanted.is_whole else None

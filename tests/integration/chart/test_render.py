@@ -283,6 +283,7 @@ def test_only_those_who_must_reach_what_they_must(render: conftest.Render) -> No
     assert {"operator", "kuberay-operator"} == who("calls-aftercall-main-speech-head", 8265)
     assert {"consumers"} == who("calls-aftercall-operator", "reports")
     assert {"monitoring"} == who("calls-aftercall-operator", "metrics")
+    assert {"monitoring"} == who("calls-aftercall-api", "metrics")
     (within,) = [r for r in policies["calls-aftercall-main-speech-head"]["spec"]["ingress"] if "ports" not in r]
     assert {"speech", "ray-head"} == {
         one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in within["from"]
@@ -300,7 +301,9 @@ def test_monitoring_is_selected_and_labelled(render: conftest.Render) -> None:
     objects = render(L4)
     monitors = conftest.every("PodMonitor")(objects)
 
-    assert {"consumers", "operator", "relay", "speech"} == {name.removeprefix("calls-aftercall-") for name in monitors}
+    assert {"api", "consumers", "operator", "relay", "speech"} == {
+        name.removeprefix("calls-aftercall-") for name in monitors
+    }
     for one in monitors.values():
         assert "prometheus" == one["metadata"]["labels"]["release"]
         (endpoint,) = one["spec"]["podMetricsEndpoints"]

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import cluster
+import httpx2
 import obstore
 import pytest
 import schema_check
@@ -59,6 +60,7 @@ class Served:
     failed: str
     s3_endpoint: str
     api: cluster.Consumer
+    metrics: int
 
 
 @pytest.fixture
@@ -74,18 +76,38 @@ def served(kafka: broker.Broker, store: s3.S3, names: str, tmp_path: pathlib.Pat
         )
         for call_id in ("c1", "c2")
     )
-    port = process.free_port()
-    env = ours.env(AFTERCALL_API__PORT=str(port), AFTERCALL_API__KEYS="{acme: a-key, other: o-key}")
+    port, metrics = process.free_port(), process.free_port()
+    env = ours.env(
+        AFTERCALL_API__PORT=str(port),
+        AFTERCALL_API__KEYS="{acme: a-key, other: o-key}",
+        AFTERCALL_TELEMETRY__PORT=str(metrics),
+    )
     consumer = cluster.Consumer(ours.env(STUB_LOG=str(tmp_path / "began")), tmp_path / "log", command=cluster.STUB)
     api = cluster.Consumer(env, tmp_path / "api", command=("-m", "aftercall.cli", "api"))
     try:
         cluster.wait_until(lambda: len(ours.outcomes()) == 2 and process.answers(port), timeout_s=60, what="outcomes")
         ids = [identity.Work(identity.Recording("acme", id_), "1", 1).transcription_id for id_ in ("c1", "c2")]
-        yield Served(port, *ids, store.endpoint, api)
+        yield Served(port, *ids, store.endpoint, api, metrics)
         consumer.stop()
     finally:
         api.kill()
         consumer.kill()
+
+
+@pytest.mark.timeout(120)
+def test_what_is_asked_is_counted_on_a_port_of_its_own(served: Served) -> None:
+    """Where Prometheus scrapes, and no key is asked for; the API's own port tells nobody."""
+    assert 404 == get(served.port, "/v1/calls/nobody", "a-key")[0]
+    assert 404 == get(served.port, "/metrics", "a-key")[0]
+
+    def told(path: str) -> httpx2.Response:
+        return httpx2.get(f"http://127.0.0.1:{served.metrics}{path}", timeout=10, trust_env=False)
+
+    assert [200, 200] == [told(path).status_code for path in ("/healthz", "/readyz")]
+    lines = told("/metrics").text.splitlines()
+    assert 'aftercall_api_requests_total{method="GET",route="/v1/calls/{call_id}",status="404"} 1.0' in lines
+    assert any(line.startswith('aftercall_build_info{part="api"') and line.endswith(" 1.0") for line in lines)
+    assert "aftercall_intake_tenants_file_invalid 0.0" in lines
 
 
 @pytest.mark.timeout(120)

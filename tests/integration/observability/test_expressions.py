@@ -79,18 +79,38 @@ def rules() -> Iterator[tuple[str, Mapping[str, str]]]:
                 yield path.stem, rule
 
 
-def left_of(expr: str) -> str:
-    """Return what an alert compares: everything before the first comparison that is not in parentheses."""
+COMPARED = re.compile(r"\s(?:>=?|<=?|==|!=|and|or|unless)\s+(?:on\s*\([^)]*\)\s*)?")
+
+
+def operands(expr: str) -> list[str]:
+    """Return what an alert compares and joins, on both sides, without the numbers: in parentheses too."""
+    found, depth, since, at = [], 0, 0, 0
+    while at < len(expr):
+        depth += (expr[at] in "({[") - (expr[at] in ")}]")
+        sign = COMPARED.match(expr, at) if depth == 0 else None
+        if sign is not None:
+            found.append(expr[since:at])
+            since = at = sign.end()
+        else:
+            at += 1
+    found.append(expr[since:])
+    if len(found) == 1:
+        return [] if re.fullmatch(r"\s*[\d.e-]+\s*", expr) else [expr.strip()]
+    return [one for each in found for one in operands(_bare(each.strip()))]
+
+
+def _bare(expr: str) -> str:
+    """Return what stands in parentheses, where all of it does."""
     depth = 0
     for at, sign in enumerate(expr):
-        depth += (sign in "({[") - (sign in ")}]")
-        if depth == 0 and re.match(r"\s(>=?|<|==|and|unless)\s", expr[at:]):
-            return expr[:at]
+        depth += (sign == "(") - (sign == ")")
+        if depth == 0:
+            return expr[1:-1] if at and at == len(expr) - 1 and expr[0] == "(" else expr
     return expr
 
 
 def of_rules() -> Iterator[Wanted]:
-    """Return what rules record, what alerts compare with the labels of their texts, and every series they name."""
+    """Return what rules record, what alerts compare and join, with the labels of their texts, and each series named."""
     for file, rule in rules():
         place = f"{file}: {rule.get('record') or rule.get('alert')}"
         if "record" in rule:
@@ -99,7 +119,9 @@ def of_rules() -> Iterator[Wanted]:
                 yield Wanted(place, f"{rule['record']}{{{labels}}}", frozenset({"namespace"}))
         else:
             text = " ".join(dict(rule["annotations"]).values())
-            yield Wanted(place, left_of(rule["expr"]), frozenset(re.findall(r"\$labels\.(\w+)", text)), any_value=True)
+            shown = frozenset(re.findall(r"\$labels\.(\w+)", text))
+            for at, each in enumerate(operands(rule["expr"])):
+                yield Wanted(place, each, frozenset() if at else shown, any_value=True)
         for name, matchers in SELECTOR.findall(rule["expr"]):
             if name not in RIGHTLY_EMPTY:
                 yield Wanted(place, f"{name}{matchers}", any_value=True)
@@ -177,6 +199,32 @@ def test_every_expression_has_data_with_the_labels_that_are_shown(
 
     wait_for(server, every, service.check)
     print(f"\n{len(every)} expressions of {len(BOARDS)} boards and {len(RULES)} files of rules have data")
+
+
+def test_an_alert_is_taken_apart() -> None:
+    """Both sides of comparisons and joins; what is computed of them is one."""
+    expr = "(\n  a > 0\n  or sum (b unless on (c) d == 1) > 0\n)\nand on (c) e / (f > 0) <= 2 * max by (c) (g)"
+
+    assert ["a", "sum (b unless on (c) d == 1)", "e / (f > 0)", "2 * max by (c) (g)"] == operands(expr)
+
+
+@pytest.mark.timeout(400)
+def test_every_rule_is_evaluated_without_an_error(server: prometheus.Prometheus, service: watched.Service) -> None:
+    """What joins many to many, or divides by a series that is there twice, fails only once there is data."""
+    service.check()
+    every = [rule for _, rule in rules()]
+
+    def evaluated() -> list[dict[str, str]]:
+        found = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
+        assert len(every) == len(found)
+        return found
+
+    cluster.wait_until(
+        lambda: all(one["health"] != "unknown" for one in evaluated()), timeout_s=90, what="every rule is evaluated"
+    )
+    cluster.wait_until(lambda: len(server.query("aftercall:done_audio_seconds:rate5m")) > 5, timeout_s=60, what="work")
+    wrong = {one["name"]: one.get("lastError", one["health"]) for one in evaluated() if one["health"] != "ok"}
+    assert {} == wrong
 
 
 @pytest.mark.timeout(400)

@@ -1,31 +1,50 @@
-"""What a consumer's gauges say, of tenants with more than one lane."""
+"""What a consumer tells of tenants, lane by lane."""
 
 from __future__ import annotations
 
+import types
 import typing
-from types import SimpleNamespace
 
 from aftercall.cli import gauges
 from aftercall.consumers import observer
-from aftercall.consumers.intake import turns
+from aftercall.consumers.intake import backlog, kafka, turns
+
+STANDINGS = [
+    ("live", "acme", turns.Standing(waiting_s=300.0, running_s=60.0, rate=10.0)),
+    ("live", "globex", turns.Standing(waiting_s=30.0)),
+    ("bulk", "acme", turns.Standing(waiting_s=9000.0, rate=10.0, is_throttled=True)),
+]
 
 
-def test_lanes_add_up_and_share_one_limit() -> None:
-    """A tenant's grant is one for all of its lanes; tenants that are not told apart have theirs together."""
-    observe = observer.PrometheusObserver(max_tenants=1)
-    standings = [
-        ("acme", turns.Standing(30.0, 5.0, 10.0, is_throttled=False)),
-        ("acme", turns.Standing(20.0, 0.0, 10.0, is_throttled=True)),
-        ("b", turns.Standing(1.0, 0.0, 3.0, is_throttled=False)),
-        ("c", turns.Standing(2.0, 0.0, 4.0, is_throttled=False)),
-    ]
-    backlog = SimpleNamespace(n_waiting=0, standings=lambda: standings)
-    poller = SimpleNamespace(oldest_unfinished_age_s=lambda: 0.0, n_paused=dict)
+def told(*, max_tenants: int = 500) -> set[str]:
+    """Return the lines of a consumer's metrics that name a tenant."""
+    observe = observer.PrometheusObserver(max_tenants=max_tenants)
+    waiting = types.SimpleNamespace(n_waiting=3, standings=lambda: STANDINGS)
+    poller = types.SimpleNamespace(oldest_unfinished_age_s=lambda: 0.0, n_paused=dict)
+    gauges.Gauges(observe, typing.cast(backlog.Backlog, waiting), typing.cast(kafka.Poller, poller)).refresh(
+        n_windows=0
+    )
+    return {line for line in observe.exposition().decode().splitlines() if "tenant=" in line}
 
-    gauges.Gauges(observe, typing.cast("typing.Any", backlog), typing.cast("typing.Any", poller)).refresh(n_windows=0)
 
-    shown = observe.exposition().decode()
-    assert 'aftercall_intake_waiting_audio_seconds{tenant="acme"} 50.0' in shown
-    assert 'aftercall_intake_throttled{tenant="acme"} 1.0' in shown
-    granted = [line.split("{")[1] for line in shown.splitlines() if line.startswith("aftercall_intake_grant_audio")]
-    assert ['tenant="acme"} 10.0', 'tenant="other"} 7.0'] == granted
+def test_what_waits_is_told_by_tenant_and_lane_and_a_grant_once() -> None:
+    """Bulk waits by design while live work fills every place; a limit is one for all lanes."""
+    assert {
+        'aftercall_intake_waiting_audio_seconds{lane="live",tenant="acme"} 300.0',
+        'aftercall_intake_waiting_audio_seconds{lane="bulk",tenant="acme"} 9000.0',
+        'aftercall_intake_waiting_audio_seconds{lane="live",tenant="globex"} 30.0',
+        'aftercall_intake_running_audio_seconds{lane="live",tenant="acme"} 60.0',
+        'aftercall_intake_running_audio_seconds{lane="bulk",tenant="acme"} 0.0',
+        'aftercall_intake_running_audio_seconds{lane="live",tenant="globex"} 0.0',
+        'aftercall_intake_throttled{tenant="acme"} 1.0',
+        'aftercall_intake_throttled{tenant="globex"} 0.0',
+        'aftercall_intake_grant_audio_seconds_per_second{tenant="acme"} 10.0',
+    } == told()
+
+
+def test_tenants_beyond_those_that_are_told_apart_are_summed_up() -> None:
+    """Under one label, by lane."""
+    found = told(max_tenants=1)
+
+    assert 'aftercall_intake_waiting_audio_seconds{lane="live",tenant="other"} 30.0' in found
+    assert not any("globex" in line for line in found)

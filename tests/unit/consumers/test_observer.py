@@ -81,6 +81,13 @@ def test_what_an_alert_counts_is_there_before_it_happens() -> None:
     assert {("dead", "decoder_died"), ("canonical", "done")} <= before.keys()
 
 
+def test_a_promise_that_is_the_first_broken_one_grows_whosever_it_was() -> None:
+    """Objectives count without tenants: a tenant's own counter begins with its first outcome, and rates miss that."""
+    before = values(observer.PrometheusObserver(), metrics.POOL_PROMISES)
+
+    assert {("true",): 0.0, ("false",): 0.0, ("throttled",): 0.0} == before
+
+
 def test_a_tenant_brings_every_answer_with_it() -> None:
     """With the first promise kept, none is broken yet."""
     observe = observer.PrometheusObserver()

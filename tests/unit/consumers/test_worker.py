@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable
 
 import doubles
@@ -168,11 +169,14 @@ async def test_promises_are_counted_from_the_event(
     run.stopping.set()
     await task
 
-    counted = f'aftercall_consumer_promises_total{{kept="{kept}",tenant="acme"}} 1.0'
-    assert [counted] == [
+    counted = [
+        f'aftercall_consumer_pool_promises_total{{kept="{kept}"}} 1.0',
+        f'aftercall_consumer_promises_total{{kept="{kept}",tenant="acme"}} 1.0',
+    ]
+    assert counted == [
         line
         for line in run.observe.exposition().decode().splitlines()
-        if line.startswith("aftercall_consumer_promises_total{") and not line.endswith(" 0.0")
+        if re.match(r"aftercall_consumer_(pool_)?promises_total\{", line) and not line.endswith(" 0.0")
     ]
 
 
@@ -186,4 +190,6 @@ async def test_an_outcome_that_was_there_already_is_no_promise_kept() -> None:
     run.stopping.set()
     await task
 
-    assert b"aftercall_consumer_promises_total{" not in run.observe.exposition()
+    told = run.observe.exposition().decode()
+    assert "aftercall_consumer_promises_total{" not in told
+    assert 3 == len(re.findall(r"^aftercall_consumer_pool_promises_total\{.* 0\.0$", told, re.MULTILINE))

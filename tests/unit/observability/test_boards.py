@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from typing import Any
@@ -127,3 +128,42 @@ def test_latencies_lead_to_traces() -> None:
     }
 
     assert {"From event to transcript", "How calls spread", "Stages, p50", "Stages, p95"} == with_exemplars
+
+
+@EVERY
+def test_a_choice_that_is_shown_changes_some_picture(board: dict[str, Any]) -> None:
+    """One that changes nothing is there for links to other boards, out of sight."""
+    asked = " ".join(target["expr"] for panel in board["panels"] for target in panel.get("targets", ()))
+    shown = {each["name"] for each in board["templating"]["list"] if not each.get("hide")} - {"datasource"}
+
+    assert {name for name in ("namespace", "pool", "tenant", "price") if f"${name}" in asked} == shown
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_pools_of_one_name_in_two_namespaces_stay_apart(panel: dict[str, Any]) -> None:
+    """As lines and as names of lines."""
+    for target in panel["targets"]:
+        for labels in re.findall(r"\bby \(([^)]*)\)", target["expr"]):
+            found = [label.strip() for label in labels.split(",")]
+            assert "pool" not in found or "namespace" in found
+        assert "{{pool}}" not in target["legendFormat"] or "{{namespace}}" in target["legendFormat"]
+
+
+def test_a_thousand_tenants_are_no_thousand_lines() -> None:
+    """Of every picture with a line for each tenant the largest few are drawn; tables list all."""
+    lines = [
+        (board, panel["title"], target["expr"])
+        for board, made in MADE.items()
+        for panel in made["panels"]
+        if panel["type"] == "timeseries"
+        for target in panel["targets"]
+        if "{{tenant}}" in target["legendFormat"]
+    ]
+
+    assert 8 < len(lines)
+    assert [] == [one for one in lines if "topk(20, " not in one[2]]
+
+
+def test_money_has_the_currency_of_its_price() -> None:
+    """Which is typed in, in any."""
+    assert not [panel for board in MADE.values() for panel in board["panels"] if "currency" in json.dumps(panel)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -337,6 +338,22 @@ async def test_a_pool_that_is_followed_no_more_is_measured_no_more() -> None:
     world.pool()
     await look(world, looker)
     assert world.measured.value(metrics.OPERATOR_BACKLOG, pool="calls")
+
+
+async def test_a_time_to_drain_that_is_not_known_is_no_number() -> None:
+    """Neither none nor for ever: no alert compares it, and the status has none."""
+    world = World()
+    world.pool()
+    world.offsets.unread("recordings", 50)
+    looker = looking.Looker("calls", world.means())
+    await look(world, looker)
+    assert math.inf == world.measured.value(metrics.OPERATOR_DRAIN, pool="calls")
+
+    world.offsets.partitions.clear()
+    await look(world, looker)
+
+    assert math.isnan(world.measured.value(metrics.OPERATOR_DRAIN, pool="calls") or 0.0)
+    assert "drainSeconds" not in world.cluster.seen(kube.POOLS, "calls")["status"]
 
 
 async def test_a_pool_that_is_paused_wants_what_is_there() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 
 from aftercall.contracts import pools, reports
-from aftercall.operator import ledger, pool, scaling, unread
+from aftercall.operator import demand, ledger, pool, scaling, unread
 from aftercall.operator.scaling import Reason
 
 SPEC = pools.TranscriptionPool.model_validate(
@@ -223,3 +224,47 @@ def test_replicas_that_would_come_back_too_late_for_the_promise_stay() -> None:
         seen.append(found.speech.replicas)
 
     assert [3, 3, 3, 0] == seen
+
+
+def test_the_time_to_drain_is_the_slower_fleets() -> None:
+    """Two replicas of 50 a second are enough for 30,000; the one consumer that answers prepares 25 a second."""
+    slow = SPEC.model_copy(
+        update={"consumers": SPEC.consumers.model_copy(update={"capacity_audio_seconds_per_minute": 1500})}
+    )
+    seen = awake(report(30_000))
+
+    assert 300.0 == look(seen).drain_s
+    assert 1200.0 == look(seen, slow).drain_s
+    assert math.inf == look(dataclasses.replace(seen, consumers_ready=0)).drain_s
+    assert look(dataclasses.replace(seen, speech_ready=None)).drain_s is None
+
+
+@pytest.mark.parametrize("mode", [pools.Mode.EXTERNAL, pools.Mode.PAUSED])
+def test_the_time_to_drain_is_a_fact_whoever_scales(mode: pools.Mode) -> None:
+    """Of what answers, not of what was decided."""
+    assert 300.0 == look(awake(report(30_000)), SPEC.model_copy(update={"mode": mode, "replicas": 2})).drain_s
+
+
+def test_what_is_due_later_drains_in_its_own_time() -> None:
+    """A lane that may take a day is no reason to wake somebody about a promise of ten minutes."""
+    spec = SPEC.model_copy(update={"topics": (pools.Topic(name="recordings", lane="Bulk", promise_seconds=86_400),)})
+    bulk = reports.TenantLoad(tenant="acme", lane="bulk", waiting=10, waiting_audio_s=3.6e6)
+    seen = awake(report().model_copy(update={"tenants": (bulk,)}))
+
+    found = look(seen, spec)
+
+    assert (3.6e6, 0.0) == (found.wanted.waiting_audio_s, found.drain_s)
+
+
+def test_what_headroom_leaves_to_what_waits_is_not_late() -> None:
+    """Two replicas of 50 a second, and 110 that arrive: with -20 % they are built for 91.7 of them."""
+    assert SPEC.scaling is not None
+    scarce = SPEC.scaling.model_copy(update={"headroom_percent": -20})
+    rates = {"acme": demand.Rate(3000.0, 0.0, 0.0, average_per_s=110.0, known_s=1e6)}
+
+    found = [
+        pool.decide(spec, awake(report(3000)), pool.State(rates), now_s=0.0)[0].drain_s
+        for spec in (SPEC, SPEC.model_copy(update={"scaling": scarce}))
+    ]
+
+    assert [math.inf, pytest.approx(3000 / (100 - 110 / 1.2))] == found

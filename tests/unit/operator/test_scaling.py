@@ -220,19 +220,6 @@ def test_one_that_never_comes_is_missed_in_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "rate", "is_whole", "drain_s"),
-    [(0, 100, True, 0.0), (30_000, 100, True, 100.0), (30_000, 500, True, None), (30_000, 100, False, None)],
-)
-def test_the_time_to_drain_is_told_where_it_is_known(
-    waiting: float, rate: float, is_whole: bool, drain_s: float | None
-) -> None:
-    """Four replicas of 100 a second, less what arrives."""
-    decision, _ = scaling.decide(wanted(rate, waiting, is_whole=is_whole), FLEET, scaling.State(), POLICY, now_s=0.0)
-
-    assert drain_s == decision.drain_s
-
-
-@pytest.mark.parametrize(
     "wrong", [{"min_replicas": 3, "max_replicas": 2}, {"drain_target_s": 0.0}, {"headroom": 1.0}, {"min_replicas": -1}]
 )
 def test_a_policy_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:

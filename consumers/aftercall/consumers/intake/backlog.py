@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aftercall.consumers import tracing
 from aftercall.consumers.intake import delivery, entrance, estimates, fairness, places, shares, tally, turns
-from aftercall.contracts import events, identity, outcomes
+from aftercall.contracts import events, identity, outcomes, reports
 
 _LOOK_AGAIN_S = 10.0
 """How often it is tried again to take what is parked."""
@@ -191,9 +191,14 @@ class Backlog:
         """How much work waits here."""
         return sum(len(one) for one in self._turns.values())
 
-    def standings(self) -> list[tuple[str, turns.Standing]]:
+    def standings(self) -> list[tuple[reports.Lane, str, turns.Standing]]:
         """Return how tenants stand, each once for every lane."""
-        return [one for each in self._turns.values() for one in each.standings(now_s=self._clock()).items()]
+        now_s = self._clock()
+        return [
+            (reports.LANES[rank], tenant, standing)
+            for rank, each in self._turns.items()
+            for tenant, standing in each.standings(now_s=now_s).items()
+        ]
 
     @property
     def is_crowded(self) -> bool:
