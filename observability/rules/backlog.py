@@ -75,6 +75,8 @@ _DRAINING = Group(
                 max by (namespace, pool)
                   (quantile_over_time(0.5, {metrics.OPERATOR_READY.name}{{fleet="consumers"}}[10m])) == 0
                 and on (namespace, pool) max by (namespace, pool) ({metrics.OPERATOR_BACKLOG.name}) > 0
+                unless on (namespace, pool)
+                  max by (namespace, pool) ({metrics.OPERATOR_READY.name}{{fleet="speech"}}) == 0
             """),
             "10m",
             Severity.PAGE,
