@@ -53,6 +53,7 @@ topics:
     promiseSeconds: {{ int64 . }}
     {{- end }}
   {{- end }}
+deferredTopic: {{ $pool.deferredTopic }}
 backend:
   {{- if eq $pool.backend "Triton" }}
   kind: Deployment

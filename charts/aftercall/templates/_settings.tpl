@@ -114,7 +114,9 @@
 {{- $_ := set $operator "certificate_file" "/var/run/secrets/aftercall/operator-tls/tls.crt" -}}
 {{- $_ := set $operator "key_file" "/var/run/secrets/aftercall/operator-tls/tls.key" -}}
 {{- end -}}
-{{- include "aftercall.settings.whole" (dict "root" . "made" (dict "operator" $operator) "over" $v.operator.settings) -}}
+{{- /* Pools say theirs; this one is of pools that are made beside the chart. */ -}}
+{{- $made := dict "operator" $operator "kafka" (dict "deferred_topic" $v.kafka.topics.deferred) -}}
+{{- include "aftercall.settings.whole" (dict "root" . "made" $made "over" $v.operator.settings) -}}
 {{- end -}}
 
 {{- define "aftercall.settings.api" -}}

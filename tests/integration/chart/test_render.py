@@ -13,6 +13,7 @@ from peers import helm, kubescore
 
 from aftercall.cli import main
 from aftercall.contracts import pools, settings, tenancy
+from aftercall.operator import rivals
 
 from . import conftest
 
@@ -217,6 +218,33 @@ def test_custom_resources_are_taken_by_the_operators_models(render: conftest.Ren
             assert service in conftest.every("RayService")(objects)
     for one in conftest.every("Tenant")(objects).values():
         tenancy.Tenant.model_validate(one["spec"])
+
+
+@SAMPLES
+def test_no_pool_is_in_anothers_way(render: conftest.Render, sample: pathlib.Path) -> None:
+    """The operator refuses none of a release's pools, whose objects are all of one second."""
+    found = conftest.every("TranscriptionPool")(render(sample))
+    specs = {name: pools.TranscriptionPool.model_validate(one["spec"]) for name, one in found.items()}
+
+    assert {} == rivals.settle(rivals.Claim(name, "2026-01-01", spec) for name, spec in specs.items())
+
+
+@SAMPLES
+def test_the_operator_counts_what_consumers_put_aside(render: conftest.Render, sample: pathlib.Path) -> None:
+    """A pool's object names the deferred topic that its consumers write, whatever that is called."""
+    objects = render(sample, values={"kafka": {"topics": {"deferred": "over.share"}}})
+    maps = conftest.every("ConfigMap")(objects)
+
+    def told(name: str) -> str:
+        settings_of = yaml.safe_load(maps[f"calls-aftercall-{name}"]["data"]["settings.yaml"])
+        return str(settings_of["kafka"]["deferred_topic"])
+
+    found = conftest.every("TranscriptionPool")(objects)
+    assert {name: told(f"{name}-consumers") for name in found} == {
+        name: one["spec"]["deferredTopic"] for name, one in found.items()
+    }
+    assert "over.share" in {one["spec"]["deferredTopic"] for one in found.values()}
+    assert "over.share" == told("operator")
 
 
 def test_ray_serve_is_scaled_from_outside(render: conftest.Render) -> None:
