@@ -458,3 +458,55 @@ def test_missing_topics_and_buckets_are_made_where_that_is_asked_for(render: con
         "calls-aftercall-live-setup": [topics(12, 2)],
         "calls-aftercall-bulk-setup": [topics(48, 2)],
     } == made(enabled=True, buckets=False, partitions=48, replication=2)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"global": {"imagePullSecrets": ["elsewhere"]}},
+        {"commonLabels": {"team": "calls"}},
+        {"podDefaults": {"nodeSelector": {"disk": "ssd"}}},
+        {"podDefaults": {"extraEnv": [{"name": "A", "value": "1"}], "extraVolumes": [{"name": "a", "emptyDir": {}}]}},
+        {"s3": {"existingSecret": "other", "accessKeyIdKey": "id"}},
+        {"kafka": {"existingSecret": "other"}},
+        {"kafka": {"topics": {"transcripts": "told"}}},
+        {"image": {"tag": "next"}},
+        {"setup": {"replication": 2}},
+        {"pools": {"main": {"partitions": 48}}},
+        {"fullnameOverride": "calls-aftercall"},
+    ],
+    ids=str,
+)
+def test_a_setup_job_that_changes_has_another_name(render: conftest.Render, values: conftest.Values) -> None:
+    """The API server takes no other pod template under the old one; and what is the same is not done again."""
+
+    def made(**more: object) -> dict[str, object]:
+        objects = render(
+            L4, values={**more, "setup": {"enabled": True, **typing.cast(dict[str, object], more.get("setup", {}))}}
+        )
+        (name,) = [name for name in conftest.every("Job")(objects) if "-setup-" in name]
+        told = conftest.every("ConfigMap")(objects)["calls-aftercall-main-setup"]["data"]
+        return {"name": name, "says": (conftest.every("Job")(objects)[name]["spec"], told)}
+
+    plain, changed = made(), made(**values)
+
+    assert (plain["says"] == changed["says"]) == (plain["name"] == changed["name"])
+    assert ("fullnameOverride" in values) == (plain == changed)
+
+
+@SAMPLES
+def test_who_reaches_s3_has_the_accounts_annotations(render: conftest.Render, sample: pathlib.Path) -> None:
+    """So an identity of the cloud is that of the test and of the setup, too; both as consumers."""
+    role = {"example.com/role": "calls"}
+    values = {"serviceAccount": {"annotations": role}, "setup": {"enabled": True}}
+    objects = render(sample, values=values)
+    accounts = conftest.every("ServiceAccount")(objects)
+    found = {}
+    for name, spec in conftest.pods_of(objects):
+        told = [one for one in spec["volumes"] if one["name"] == "settings"]
+        if told and "RayService" not in name:
+            found[name] = spec["serviceAccountName"]
+            assert role.items() <= accounts[spec["serviceAccountName"]]["metadata"]["annotations"].items(), name
+
+    checking = {account for name, account in found.items() if name.startswith("Pod ") or "-setup-" in name}
+    assert {"calls-aftercall-consumers"} == checking
