@@ -485,8 +485,8 @@ def test_a_setup_job_that_changes_has_another_name(render: conftest.Render, valu
             L4, values={**more, "setup": {"enabled": True, **typing.cast(dict[str, object], more.get("setup", {}))}}
         )
         (name,) = [name for name in conftest.every("Job")(objects) if "-setup-" in name]
-        told = conftest.every("ConfigMap")(objects)["calls-aftercall-main-setup"]["data"]
-        return {"name": name, "says": (conftest.every("Job")(objects)[name]["spec"], told)}
+        settings_of = conftest.every("ConfigMap")(objects)["calls-aftercall-main-setup"]["data"]
+        return {"name": name, "says": (conftest.every("Job")(objects)[name]["spec"], settings_of)}
 
     plain, changed = made(), made(**values)
 
