@@ -348,8 +348,10 @@ def test_crds_that_are_not_kept_go_with_the_first_revision(
     release.run("uninstall")
 
     kubeclient.wait_until(
-        lambda: not any(
-            conftest.is_there(control_plane.client, "CustomResourceDefinition", name) for name in conftest.OUR_CRDS
+        lambda: (
+            not any(
+                conftest.is_there(control_plane.client, "CustomResourceDefinition", name) for name in conftest.OUR_CRDS
+            )
         ),
         what="CRDs to go",
     )
