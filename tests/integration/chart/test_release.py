@@ -124,6 +124,10 @@ def _crds_by_hand(client: kubeclient.Client, sample: pathlib.Path) -> None:
         return
     for file in sorted((conftest.CHART / "files" / "crds").glob("*.yaml")):
         client.apply(file.read_text())
+    _await_crds(client)
+
+
+def _await_crds(client: kubeclient.Client) -> None:
     kubeclient.wait_until(
         lambda: all(
             {"Established": "True"}.items()
@@ -284,12 +288,19 @@ def test_crds_that_were_there_first_make_pools_the_releases_from_the_beginning(
     """Given over to the release, as docs/kubernetes.md says; so going back to the first revision leaves pools alone."""
     client = control_plane.client
     release = Release(control_plane, tmp_path, bare, EXTERNAL, major)
-    _crds_by_hand(client, AIRGAP)
+    for file in sorted((conftest.CHART / "files" / "crds").glob("*.yaml")):
+        older = yaml.safe_load(file.read_text())
+        older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "An older one."
+        path = client.path("CustomResourceDefinition", older["metadata"]["name"])
+        params, form = {"fieldManager": "helm"}, "application/apply-patch+yaml"
+        client.request("PATCH", path, older, params=params, content_type=form)
+    _await_crds(client)
     with pytest.raises(helm.HelmError, match="invalid ownership metadata"):
         release.run("install")
     give_over(client, bare)
 
     release.run("install")
+    assert "An older one." not in str(client.get("CustomResourceDefinition", conftest.OUR_CRDS[0]))
     (before,) = client.list("TranscriptionPool", namespace=bare)
     release.run("upgrade", "--set=pools.main.consumers.maxReplicas=5")
     release.run("rollback", "1")
