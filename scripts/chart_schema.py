@@ -256,6 +256,7 @@ def values() -> Schema:
             logFormat=one_of("json", "text"),
         ),
         settings=named("settings"),
+        trust=closed(existingConfigMap=NAME, existingSecret=NAME, caKey=KEY),
         serviceAccount=closed(annotations=STRINGS),
         podDefaults=named("pod"),
         priorityClasses=closed(create=FLAG, **dict.fromkeys(("speech", "consumers", "control"), PRIORITY)),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import fastapi
 
+from aftercall.api import certificates
 from aftercall.contracts import errors, sections
 
 _DRAIN_S = 5
@@ -60,8 +61,12 @@ async def serve(
     *,
     certificate: pathlib.Path | None = None,
     key: pathlib.Path | None = None,
+    look_s: float = certificates.LOOK_S,
 ) -> None:
-    """Serve until `stopping`, then let open requests end, for a few seconds at most; over TLS with a certificate."""
+    """Serve until `stopping`, then let open requests end, for a few seconds at most; over TLS with a certificate.
+
+    Its files are looked at every `look_s`, and what replaces them is taken up.
+    """
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -69,28 +74,33 @@ async def serve(
         def capture_signals(self) -> Iterator[None]:
             yield  # signals are for whoever runs the loop, who sets `stopping`
 
-    server = Server(
-        uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_IDLE_S,
-            timeout_graceful_shutdown=_DRAIN_S,
-            lifespan="off",
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-        )
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+        lifespan="off",
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
+    config.load()
+    server = Server(config)
     serving = asyncio.create_task(server.serve([listening]), name="uvicorn")
     stopped = asyncio.create_task(stopping.wait(), name="stopping")
+    beside: list[asyncio.Task[object]] = [stopped]
+    if config.ssl is not None and certificate is not None and key is not None:
+        following = certificates.follow(config.ssl, certificate, key, look_s=look_s)
+        beside.append(asyncio.create_task(following, name="certificate"))
     try:
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopped.cancel()
+        for each in beside:
+            each.cancel()
         server.should_exit = True
         await serving

@@ -90,9 +90,9 @@ schedulerName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* Priority classes are the cluster's, so the namespace is in their names. */}}
+{{/* Priority classes are the cluster's, so the namespace is in their names; and their value, which cannot change. */}}
 {{- define "aftercall.priorityClass" -}}
-{{- printf "%s-%s-%s" .root.Release.Namespace (include "aftercall.fullname" .root) .priority | trunc 253 -}}
+{{- printf "%s-%s-%s-%d" .root.Release.Namespace (include "aftercall.fullname" .root) .priority (int (get .root.Values.priorityClasses .priority)) -}}
 {{- end -}}
 
 {{- define "aftercall.containerSecurity" -}}

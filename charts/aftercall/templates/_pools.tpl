@@ -53,6 +53,7 @@ topics:
     promiseSeconds: {{ int64 . }}
     {{- end }}
   {{- end }}
+deferredTopic: {{ $pool.deferredTopic }}
 backend:
   {{- if eq $pool.backend "Triton" }}
   kind: Deployment
@@ -87,8 +88,19 @@ consumers:
   capacityAudioSecondsPerMinute: {{ int64 .capacityAudioSecondsPerMinute }}
   {{- end }}
 {{- if eq $pool.mode "External" }}
-replicas: {{ int64 $pool.speech.replicas }}
+replicas: {{ include "aftercall.pool.replicas" . }}
 {{- end }}
+{{- end -}}
+
+{{/* Replicas of a pool in mode External: (dict "root" $ "pool" <pool>). Those that its autoscaler has asked for, where the
+pool is there; an upgrade that said another number would be refused by the API server, or undo the autoscaler's. */}}
+{{- define "aftercall.pool.replicas" -}}
+{{- $asked := .pool.speech.replicas -}}
+{{- if include "aftercall.has" (dict "root" .root "said" "Auto" "kind" "aftercall.io/v1alpha1/TranscriptionPool") -}}
+{{- $live := lookup "aftercall.io/v1alpha1" "TranscriptionPool" .root.Release.Namespace .pool.name -}}
+{{- $asked = dig "spec" "replicas" $asked $live -}}
+{{- end -}}
+{{- int64 $asked -}}
 {{- end -}}
 
 {{/* Every custom resource of the release, `{kind, component, pool, name, spec}`, as YAML under `all`. */}}
@@ -127,12 +139,16 @@ that takes it away by a hook, too. */}}
 {{- include "aftercall.customResource.one" (merge (dict "annotations" (dict "aftercall.io/made-by" (printf "revision-%d" (int .root.Release.Revision)))) .) }}
 {{- else }}
 {{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-install,post-rollback" "helm.sh/hook-weight" "20") $owned)) .) }}
+{{- /* CRDs that are not kept take them along as they go, and no object of a kind that is gone can be made. */}}
+{{- if or .root.Values.crds.keep (not .root.Values.crds.install) }}
 {{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-delete" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded") $owned)) .) }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "aftercall.madeByHook" -}}
-{{- printf "hook-%s" (toJson .spec | sha256sum | trunc 16) -}}
+{{- /* What an autoscaler changes of an object is no change of what is wanted. */ -}}
+{{- printf "hook-%s" (toJson (omit .spec "replicas") | sha256sum | trunc 16) -}}
 {{- end -}}
 
 {{/* What a hook made and is no longer wanted, or not like that: (dict "root" $). As it adopts an object, Helm 3 takes for
@@ -167,6 +183,12 @@ metadata:
   {{- include "aftercall.metadata" . | nindent 2 }}
 spec:
   {{- toYaml .spec | nindent 2 }}
+{{- end -}}
+
+{{/* Whether something has to wait for our kinds: they come with this release. "true" or nothing. */}}
+{{- define "aftercall.kinds.come" -}}
+{{- $there := include "aftercall.has" (dict "root" . "said" .Values.capabilities.aftercall "kind" "aftercall.io/v1alpha1/TranscriptionPool") -}}
+{{- if and .Values.operator.enabled .Values.crds.install (not $there) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Waits until the API server serves our kinds, which it does a moment after it has taken their CRDs. */}}

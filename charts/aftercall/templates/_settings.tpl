@@ -114,7 +114,9 @@
 {{- $_ := set $operator "certificate_file" "/var/run/secrets/aftercall/operator-tls/tls.crt" -}}
 {{- $_ := set $operator "key_file" "/var/run/secrets/aftercall/operator-tls/tls.key" -}}
 {{- end -}}
-{{- include "aftercall.settings.whole" (dict "root" . "made" (dict "operator" $operator) "over" $v.operator.settings) -}}
+{{- /* Pools say theirs; this one is of pools that are made beside the chart. */ -}}
+{{- $made := dict "operator" $operator "kafka" (dict "deferred_topic" $v.kafka.topics.deferred) -}}
+{{- include "aftercall.settings.whole" (dict "root" . "made" $made "over" $v.operator.settings) -}}
 {{- end -}}
 
 {{- define "aftercall.settings.api" -}}
@@ -160,9 +162,19 @@
 {{- omit $settings "telemetry" | toYaml -}}
 {{- end -}}
 
+{{/* The name of what holds the authorities to trust; nothing: those of the image. */}}
+{{- define "aftercall.trust" -}}
+{{- default .Values.trust.existingConfigMap .Values.trust.existingSecret -}}
+{{- end -}}
+
 {{/* Secrets that whoever speaks to Kafka and S3 mounts. */}}
 {{- define "aftercall.secrets.env" -}}
 {{- $v := .root.Values -}}
+{{- if include "aftercall.trust" .root }}
+# OpenSSL and Rust read the one, `requests`, which sends traces, the other.
+- {name: SSL_CERT_FILE, value: /var/run/secrets/aftercall/trust/{{ $v.trust.caKey }}}
+- {name: REQUESTS_CA_BUNDLE, value: /var/run/secrets/aftercall/trust/{{ $v.trust.caKey }}}
+{{- end }}
 {{- $s3 := ternary (printf "%s-dev" (include "aftercall.fullname" .root)) $v.s3.existingSecret $v.dev.s3.enabled -}}
 {{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) $v.kafka.existingSecret }}
 - name: AFTERCALL_KAFKA__USERNAME
@@ -176,6 +188,14 @@
 
 {{- define "aftercall.secrets.volumes" -}}
 {{- $v := .root.Values -}}
+{{- if include "aftercall.trust" .root }}
+- name: trust
+  {{- if $v.trust.existingSecret }}
+  secret: {secretName: {{ $v.trust.existingSecret }}, defaultMode: 0440, items: [{key: {{ $v.trust.caKey }}, path: {{ $v.trust.caKey }}}]}
+  {{- else }}
+  configMap: {name: {{ $v.trust.existingConfigMap }}, defaultMode: 0440, items: [{key: {{ $v.trust.caKey }}, path: {{ $v.trust.caKey }}}]}
+  {{- end }}
+{{- end }}
 {{- $s3 := ternary (printf "%s-dev" (include "aftercall.fullname" .root)) $v.s3.existingSecret $v.dev.s3.enabled -}}
 {{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) $v.kafka.existingSecret }}
 - name: kafka
@@ -199,6 +219,9 @@
 
 {{- define "aftercall.secrets.mounts" -}}
 {{- $v := .root.Values -}}
+{{- if include "aftercall.trust" .root }}
+- {name: trust, mountPath: /var/run/secrets/aftercall/trust, readOnly: true}
+{{- end }}
 {{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) $v.kafka.existingSecret }}
 - {name: kafka, mountPath: /var/run/secrets/aftercall/kafka, readOnly: true}
 {{- end }}

@@ -27,6 +27,7 @@ args: {{ toJson $args }}
 env:
   - {name: AFTERCALL_SETTINGS_FILE, value: /etc/aftercall/settings.yaml}
   {{- include "aftercall.secrets.env" . | nindent 2 }}
+  {{- include "aftercall.extraEnv" . | nindent 2 }}
 resources:
   requests: {cpu: 100m, memory: 128Mi}
   limits: {memory: 256Mi}
@@ -34,4 +35,33 @@ volumeMounts:
   - {name: settings, mountPath: /etc/aftercall/settings.yaml, subPath: settings.yaml, readOnly: true}
   {{- include "aftercall.secrets.mounts" . | nindent 2 }}
   {{- include "aftercall.commonMounts" . | nindent 2 }}
+{{- end -}}
+
+{{/* What a pool's Job is: as metadata, "name", "partitions", "account". */}}
+{{- define "aftercall.setup.spec" -}}
+{{- $steps := include "aftercall.setup.steps" .root | fromYamlArray -}}
+# Servers for trials come up beside it, so the first tries may fail.
+backoffLimit: 20
+template:
+  metadata:
+    {{- include "aftercall.podMetadata" (merge (dict "container" (last $steps)) .) | nindent 4 }}
+  spec:
+    {{- include "aftercall.podSpec" . | nindent 4 }}
+    restartPolicy: OnFailure
+    terminationGracePeriodSeconds: 10
+    {{- with initial $steps }}
+    initContainers:
+      {{- range . }}
+      - name: {{ . }}
+        {{- include "aftercall.setup.container" (merge (dict "step" .) $) | nindent 8 }}
+      {{- end }}
+    {{- end }}
+    containers:
+      - name: {{ last $steps }}
+        {{- include "aftercall.setup.container" (merge (dict "step" (last $steps)) .) | nindent 8 }}
+    volumes:
+      - name: settings
+        configMap: {name: {{ .name }}, defaultMode: 0440}
+      {{- include "aftercall.secrets.volumes" . | nindent 6 }}
+      {{- include "aftercall.commonVolumes" . | nindent 6 }}
 {{- end -}}

@@ -66,6 +66,7 @@
 {{- include "aftercall.unless" (list . (and $v.dev.s3.enabled (or $v.s3.endpoint $v.s3.existingSecret)) "dev.s3.enabled" "s3.endpoint or s3.existingSecret names an S3 already; choose one") -}}
 {{- include "aftercall.unless" (list . (and $v.dev.clickhouse.enabled (or $v.clickhouse.url $v.clickhouse.existingSecret)) "dev.clickhouse.enabled" "clickhouse.url or clickhouse.existingSecret names a ClickHouse already; choose one") -}}
 {{- include "aftercall.unless" (list . (and (empty $v.clickhouse.url) (not (empty $v.clickhouse.existingSecret))) "clickhouse.url" "clickhouse.existingSecret is set, but no address") -}}
+{{- include "aftercall.unless" (list . (and (not (empty $v.trust.existingSecret)) (not (empty $v.trust.existingConfigMap))) "trust.existingConfigMap" "trust.existingSecret is set, too; choose one") -}}
 {{- include "aftercall.unless" (list . (hasSuffix ":4317" (trimSuffix "/" $v.telemetry.otlpEndpoint)) "telemetry.otlpEndpoint" "4317 is the port of OTLP over gRPC; traces are sent over HTTP, usually to port 4318") -}}
 {{- $prometheus := include "aftercall.has" (dict "root" .root "said" $v.capabilities.prometheusOperator "kind" "monitoring.coreos.com/v1/PodMonitor") -}}
 {{- range $key := list "podMonitors" "rules" -}}
@@ -112,6 +113,7 @@
 {{/* Two variables of one name are an error to server-side apply, and the second would win without it. */}}
 {{- define "aftercall.validation.env" -}}
 {{- $ours := list "AFTERCALL_SETTINGS_FILE" "AFTERCALL_REPORTING__NAME" "AFTERCALL_KAFKA__USERNAME" "AFTERCALL_STORE__ACCESS_KEY_ID" "AFTERCALL_API__KEYS" "HF_HUB_OFFLINE" "HF_HOME" "HOME" -}}
+{{- if include "aftercall.trust" .root -}}{{- $ours = concat $ours (list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE") -}}{{- end -}}
 {{- $names := list -}}
 {{- range default list .pod.extraEnv -}}
 {{- include "aftercall.unless" (list $ (has .name $ours) (printf "%s.extraEnv" $.key) (printf "%s is set by the chart" .name)) -}}

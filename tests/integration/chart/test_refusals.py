@@ -129,6 +129,12 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
     ({"dev.s3.enabled": True, "s3.endpoint": "https://s3.example.com"}, "dev.s3.enabled", "choose one"),
     ({"dev.clickhouse.enabled": True}, "dev.clickhouse.enabled", "choose one"),
     ({"clickhouse.url": "", "clickhouse.existingSecret": "c"}, "clickhouse.url", "no address"),
+    ({"trust.existingSecret": "a", "trust.existingConfigMap": "b"}, "trust.existingConfigMap", "choose one"),
+    (
+        {"trust.existingConfigMap": "a", "podDefaults.extraEnv": [{"name": "SSL_CERT_FILE", "value": "/x"}]},
+        "podDefaults.extraEnv",
+        "SSL_CERT_FILE is set by the chart",
+    ),
     ({"telemetry.otlpEndpoint": "http://collector:4317"}, "telemetry.otlpEndpoint", "4318"),
     ({"monitoring.podMonitors.enabled": True}, "monitoring.podMonitors.enabled", "capabilities.prometheusOperator"),
     ({"monitoring.rules.enabled": True}, "monitoring.rules.enabled", "capabilities.prometheusOperator"),

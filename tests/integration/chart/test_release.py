@@ -124,6 +124,10 @@ def _crds_by_hand(client: kubeclient.Client, sample: pathlib.Path) -> None:
         return
     for file in sorted((conftest.CHART / "files" / "crds").glob("*.yaml")):
         client.apply(file.read_text())
+    _await_crds(client)
+
+
+def _await_crds(client: kubeclient.Client) -> None:
     kubeclient.wait_until(
         lambda: all(
             {"Established": "True"}.items()
@@ -234,6 +238,134 @@ def test_a_first_revision_that_is_uninstalled_leaves_no_pool(
     assert {"main"} == set(release.pools())
     release.run("uninstall")
     assert {} == release.pools()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("major", [3, 4])
+def test_an_autoscalers_number_outlives_upgrades(
+    control_plane: plane.ControlPlane, bare: str, tmp_path: pathlib.Path, major: int
+) -> None:
+    """In mode External, by the scale subresource: in the first upgrade, which adopts the pool, and in later ones."""
+    client = control_plane.client
+    release = Release(control_plane, tmp_path, bare, L4, major)
+    external = ("--set=pools.main.mode=External", "--set=pools.main.speech.replicas=2")
+    release.run("install", *external)
+    (before,) = client.list("TranscriptionPool", namespace=bare)
+    assert 2 == before["spec"]["replicas"]
+
+    for replicas in (5, 7):
+        path = client.path("TranscriptionPool", "main", namespace=bare, subresource="scale")
+        scale = client.request("GET", path)
+        client.request("PUT", path, {**scale, "spec": {"replicas": replicas}})
+        release.run("upgrade", *external, f"--set=operator.grantLeaseSeconds={replicas}00")
+        (after,) = client.list("TranscriptionPool", namespace=bare)
+        assert (before["metadata"]["uid"], replicas) == (after["metadata"]["uid"], after["spec"]["replicas"])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("major", [3, 4])
+def test_an_upgrade_repairs_an_installation_that_timed_out(
+    control_plane: plane.ControlPlane, bare: str, tmp_path: pathlib.Path, major: int
+) -> None:
+    """Its hooks did not run, so that there was neither pool nor tenant."""
+    release = Release(control_plane, tmp_path, bare, EXTERNAL, major)
+    nowhere = r"--set=operator.pod.nodeSelector.kubernetes\.io/hostname=nowhere"
+    with pytest.raises(helm.HelmError):
+        release.run("install", nowhere, "--timeout=5s")
+    assert {} == release.pools()
+
+    release.run("upgrade", "--wait")
+
+    assert {"main"} == set(release.pools())
+    assert 2 == len(control_plane.client.list("Tenant", namespace=bare))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("major", [3, 4])
+def test_crds_that_were_there_first_make_pools_the_releases_from_the_beginning(
+    control_plane: plane.ControlPlane, bare: str, tmp_path: pathlib.Path, major: int
+) -> None:
+    """Given over to the release, as docs/kubernetes.md says; so going back to the first revision leaves pools alone."""
+    client = control_plane.client
+    release = Release(control_plane, tmp_path, bare, EXTERNAL, major)
+    for file in sorted((conftest.CHART / "files" / "crds").glob("*.yaml")):
+        older = yaml.safe_load(file.read_text())
+        older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "An older one."
+        path = client.path("CustomResourceDefinition", older["metadata"]["name"])
+        params, form = {"fieldManager": "helm"}, "application/apply-patch+yaml"
+        client.request("PATCH", path, older, params=params, content_type=form)
+    _await_crds(client)
+    with pytest.raises(helm.HelmError, match="invalid ownership metadata"):
+        release.run("install")
+    give_over(client, bare)
+
+    release.run("install")
+    assert "An older one." not in str(client.get("CustomResourceDefinition", conftest.OUR_CRDS[0]))
+    (before,) = client.list("TranscriptionPool", namespace=bare)
+    release.run("upgrade", "--set=pools.main.consumers.maxReplicas=5")
+    release.run("rollback", "1")
+    (after,) = client.list("TranscriptionPool", namespace=bare)
+
+    assert before["metadata"]["uid"] == after["metadata"]["uid"]
+    assert before["spec"] == after["spec"]
+    release.run("uninstall")
+    assert {} == release.pools()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("major", [3, 4])
+def test_crds_pass_from_a_release_that_is_gone_to_another(
+    control_plane: plane.ControlPlane, bare: str, tmp_path: pathlib.Path, major: int
+) -> None:
+    """They stay with the name of the one that made them; another leaves them alone, or gets them."""
+    client = control_plane.client
+    other = f"{bare}-other"
+    control_plane.create_namespace(other)
+    try:
+        Release(control_plane, tmp_path, bare, EXTERNAL, major).run("install")
+        second = Release(control_plane, tmp_path, other, EXTERNAL, major)
+        with pytest.raises(helm.HelmError, match="invalid ownership metadata"):
+            second.run("install")
+        second.run("install", "--set=crds.install=false")
+        assert {"main"} == set(second.pools())
+        second.run("uninstall")
+
+        give_over(client, other)
+        second.run("install")
+        assert {"main"} == set(second.pools())
+        second.run("uninstall")
+    finally:
+        client.delete("Namespace", other)
+
+
+def give_over(client: kubeclient.Client, namespace: str) -> None:
+    """Say that CRDs are those of the release `calls` in a namespace, as Helm knows its own."""
+    said = {"meta.helm.sh/release-name": "calls", "meta.helm.sh/release-namespace": namespace}
+    for name in conftest.OUR_CRDS:
+        labels = {"app.kubernetes.io/managed-by": "Helm"}
+        client.patch("CustomResourceDefinition", name, {"metadata": {"annotations": said, "labels": labels}})
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("major", [3, 4])
+def test_crds_that_are_not_kept_go_with_the_first_revision(
+    control_plane: plane.ControlPlane, bare: str, tmp_path: pathlib.Path, major: int
+) -> None:
+    """And take pools along; no hook asks for a kind that is gone."""
+    release = Release(control_plane, tmp_path, bare, EXTERNAL, major)
+    release.run("install", "--set=crds.keep=false")
+    assert {"main"} == set(release.pools())
+
+    release.run("uninstall")
+
+    kubeclient.wait_until(
+        lambda: (
+            not any(
+                conftest.is_there(control_plane.client, "CustomResourceDefinition", name) for name in conftest.OUR_CRDS
+            )
+        ),
+        what="CRDs to go",
+    )
 
 
 @pytest.mark.timeout(120)

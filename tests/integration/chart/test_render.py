@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pathlib
 import re
 import typing
@@ -13,11 +14,13 @@ from peers import helm, kubescore
 
 from aftercall.cli import main
 from aftercall.contracts import pools, settings, tenancy
+from aftercall.operator import rivals
 
 from . import conftest
 
 SAMPLES = pytest.mark.parametrize("sample", conftest.SAMPLES, ids=lambda path: path.name)
 DEV, L4, MIG, AIRGAP, RAY, EXTERNAL = conftest.SAMPLES
+DIARIZATION = {"enabled": True, "pipeline": "/models/pyannote"}
 JUSTIFIED = {
     # Images are named by version or digest; to pull gigabytes anew for each pod would be slow, and fails while the
     # registry is away.
@@ -219,6 +222,33 @@ def test_custom_resources_are_taken_by_the_operators_models(render: conftest.Ren
         tenancy.Tenant.model_validate(one["spec"])
 
 
+@SAMPLES
+def test_no_pool_is_in_anothers_way(render: conftest.Render, sample: pathlib.Path) -> None:
+    """The operator refuses none of a release's pools, whose objects are all of one second."""
+    found = conftest.every("TranscriptionPool")(render(sample))
+    specs = {name: pools.TranscriptionPool.model_validate(one["spec"]) for name, one in found.items()}
+
+    assert {} == rivals.settle(rivals.Claim(name, "2026-01-01", spec) for name, spec in specs.items())
+
+
+@SAMPLES
+def test_the_operator_counts_what_consumers_put_aside(render: conftest.Render, sample: pathlib.Path) -> None:
+    """A pool's object names the deferred topic that its consumers write, whatever that is called."""
+    objects = render(sample, values={"kafka": {"topics": {"deferred": "over.share"}}})
+    maps = conftest.every("ConfigMap")(objects)
+
+    def told(name: str) -> str:
+        settings_of = yaml.safe_load(maps[f"calls-aftercall-{name}"]["data"]["settings.yaml"])
+        return str(settings_of["kafka"]["deferred_topic"])
+
+    found = conftest.every("TranscriptionPool")(objects)
+    assert {name: told(f"{name}-consumers") for name in found} == {
+        name: one["spec"]["deferredTopic"] for name, one in found.items()
+    }
+    assert "over.share" in {one["spec"]["deferredTopic"] for one in found.values()}
+    assert "over.share" == told("operator")
+
+
 def test_ray_serve_is_scaled_from_outside(render: conftest.Render) -> None:
     """Its external scaler is on, pods follow by its own autoscaler, and workers hold what replicas need."""
     (service,) = conftest.every("RayService")(render(RAY)).values()
@@ -264,10 +294,11 @@ def test_an_air_gap_names_one_registry_and_digests(render: conftest.Render) -> N
 
 
 def test_only_those_who_must_reach_what_they_must(render: conftest.Render) -> None:
-    """Speech: consumers of the pool and the API. The Ray dashboard: our operator, and KubeRay's. Reports: consumers."""
+    """Speech: consumers of the pool. The Ray dashboard: our operator, and KubeRay's. Reports: consumers."""
     policies = conftest.every("NetworkPolicy")(render(RAY))
+    triton = conftest.every("NetworkPolicy")(render(AIRGAP, values={"diarization": DIARIZATION}))
 
-    def who(name: str, port: int | str) -> set[str]:
+    def who(name: str, port: int | str, policies: dict[str, dict[str, typing.Any]] = policies) -> set[str]:
         rules = [
             rule
             for rule in policies[name]["spec"]["ingress"]
@@ -279,21 +310,30 @@ def test_only_those_who_must_reach_what_they_must(render: conftest.Render) -> No
             found.add(labels.get("app.kubernetes.io/component") or labels["kubernetes.io/metadata.name"])
         return found
 
-    assert {"consumers", "api", "kuberay-operator"} == who("calls-aftercall-main-speech", 8000)
+    assert {"consumers", "kuberay-operator"} == who("calls-aftercall-main-speech", 8000)
     assert {"operator", "kuberay-operator"} == who("calls-aftercall-main-speech-head", 8265)
     assert {"consumers"} == who("calls-aftercall-operator", "reports")
     assert {"monitoring"} == who("calls-aftercall-operator", "metrics")
     assert {"monitoring"} == who("calls-aftercall-api", "metrics")
+    assert {"monitoring"} == who("calls-aftercall-main-speech", "metrics", triton)
+    for port in (8000, 8001):
+        assert {"consumers"} == who("calls-aftercall-main-speech", port, triton)
+    assert ({"consumers"}, set()) == tuple(who("calls-aftercall-diarization", port, triton) for port in (8001, 8000))
+    for name in ("main-speech", "diarization"):
+        assert all("from" in rule and "ports" in rule for rule in triton[f"calls-aftercall-{name}"]["spec"]["ingress"])
     (within,) = [r for r in policies["calls-aftercall-main-speech-head"]["spec"]["ingress"] if "ports" not in r]
     assert {"speech", "ray-head"} == {
         one["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for one in within["from"]
     }
-    selected = [one["spec"]["podSelector"]["matchLabels"] for one in policies.values()]
-    for sample in (L4, RAY, AIRGAP):
-        for one in render(sample):
-            template = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels")
-            if one["kind"] == "Deployment" and template and sample == RAY:
-                assert any(each.items() <= template.items() for each in selected), one["metadata"]["name"]
+    objects = render(RAY, values={"setup": {"enabled": True}})
+    selected = [one["spec"]["podSelector"]["matchLabels"] for one in conftest.every("NetworkPolicy")(objects).values()]
+    for one in objects:
+        template = one.get("spec", {}).get("template", {}).get("metadata", {}).get("labels")
+        labels = one["metadata"]["labels"] if one["kind"] == "Pod" else template
+        if labels:
+            assert any(each.items() <= labels.items() for each in selected), one["metadata"]["name"]
+    kinds = conftest.every("NetworkPolicy")(objects)["calls-aftercall-kinds"]["spec"]
+    assert ([], [443]) == (kinds["ingress"], [each["port"] for rule in kinds["egress"] for each in rule["ports"]][:1])
 
 
 def test_monitoring_is_selected_and_labelled(render: conftest.Render) -> None:
@@ -330,21 +370,84 @@ def test_alerts_and_boards_lead_to_the_runbooks_of_the_platform(render: conftest
     assert "__RUNBOOKS__" not in str(objects)
 
 
+ALL = {"api", "main-consumers", "operator", "relay"}
+
+
+@pytest.mark.parametrize(
+    ("values", "components"),
+    [
+        ({"operator": {"grantLeaseSeconds": 1234}}, {"operator"}),
+        ({"relay": {"settings": {"webhooks": {"timeout_s": 5}}}}, {"relay"}),
+        ({"api": {"publicUrl": "https://other.example.com"}}, {"api"}),
+        ({"clickhouse": {"database": "calls"}}, {"relay"}),
+        ({"pools": {"main": {"consumers": {"maxOpenCalls": 3}}}}, {"main-consumers"}),
+        ({"pools": {"main": {"model": {"beamSize": 5}}}}, {"main-consumers"}),
+        ({"pools": {"main": {"speech": {"maxBatchWindows": 3}}}}, {"main-speech"}),
+        ({"pools": {"main": {"speech": {"maxReplicas": 3}, "consumers": {"maxReplicas": 3}}}}, set()),
+        ({"pools": {"main": {"deferredTopic": "later"}}}, {"main-consumers", "api"}),
+        ({"kafka": {"topics": {"deferred": "later"}}}, {"main-consumers", "api", "operator"}),
+        ({"telemetry": {"traceRatio": 0.5}}, ALL),
+        ({"s3": {"prefix": "calls"}}, ALL),
+        ({"tenants": {"resources": []}}, set()),
+        ({"commonAnnotations": {"team": "calls"}}, set()),
+    ],
+    ids=str,
+)
+def test_what_changes_restarts_whom_it_concerns(
+    render: conftest.Render, values: conftest.Values, components: set[str]
+) -> None:
+    """The checksum of the relay's settings is the relay's alone, and a pool's is the pool's."""
+    plain, changed = checksums(render(L4)), checksums(render(L4, values=values))
+
+    assert components == {name for name in plain if plain[name] != changed[name]}
+
+
 @SAMPLES
 def test_one_changed_value_restarts_one_component(render: conftest.Render, sample: pathlib.Path) -> None:
-    """The checksum of the relay's settings is the relay's alone, and a pool's is the pool's."""
+    """In every sample."""
+    plain = checksums(render(sample))
+    changed = checksums(render(sample, values={"operator": {"grantLeaseSeconds": 1234}}))
 
-    def sums(objects: list[dict[str, typing.Any]]) -> dict[str, str]:
-        return {
-            name: one["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
-            for name, one in conftest.every("Deployment")(objects).items()
-            if "dev-" not in name
-        }
+    assert {"operator"} == {name for name in plain if plain[name] != changed[name]}
 
-    plain = sums(render(sample))
-    changed = sums(render(sample, values={"operator": {"grantLeaseSeconds": 1234}}))
 
-    assert {"calls-aftercall-operator"} == {name for name in plain if plain[name] != changed[name]}
+def checksums(objects: list[dict[str, typing.Any]]) -> dict[str, str]:
+    """Return the checksum of each component's settings."""
+    return {
+        name.removeprefix("calls-aftercall-"): one["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+        for name, one in conftest.every("Deployment")(objects).items()
+        if "dev-" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    ("speech", "is_new"),
+    [
+        ({"minReplicas": 4, "maxReplicas": 20}, False),
+        ({"drainTargetSeconds": 90, "capacityAudioSecondsPerMinute": 7000}, False),
+        ({"maxBatchWindows": 8}, True),
+        ({"gpu": {"count": 2}}, True),
+    ],
+    ids=str,
+)
+def test_how_many_replicas_there_are_makes_no_new_ray_cluster(
+    render: conftest.Render, speech: dict[str, object], is_new: bool
+) -> None:
+    """KubeRay makes one of what it compares, which is all but the numbers of workers."""
+
+    def compared(objects: list[dict[str, typing.Any]]) -> dict[str, typing.Any]:
+        (service,) = conftest.every("RayService")(objects).values()
+        cluster = copy.deepcopy(service["spec"]["rayClusterConfig"])
+        for group in cluster["workerGroupSpecs"]:
+            for number in ("replicas", "minReplicas", "maxReplicas"):
+                group.pop(number, None)
+        return {"cluster": cluster, "serve": service["spec"]["serveConfigV2"]}
+
+    changed = render(RAY, values={"pools": {"main": {"speech": speech}}})
+
+    assert is_new == (compared(render(RAY)) != compared(changed))
+    told = yaml.safe_load(conftest.every("ConfigMap")(changed)["calls-aftercall-main-speech"]["data"]["settings.yaml"])
+    assert speech.get("minReplicas", 2) == told["serving"]["replicas"]
 
 
 @SAMPLES
@@ -433,3 +536,150 @@ def test_missing_topics_and_buckets_are_made_where_that_is_asked_for(render: con
         "calls-aftercall-live-setup": [topics(12, 2)],
         "calls-aftercall-bulk-setup": [topics(48, 2)],
     } == made(enabled=True, buckets=False, partitions=48, replication=2)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"global": {"imagePullSecrets": ["elsewhere"]}},
+        {"commonLabels": {"team": "calls"}},
+        {"podDefaults": {"nodeSelector": {"disk": "ssd"}}},
+        {"podDefaults": {"extraEnv": [{"name": "A", "value": "1"}], "extraVolumes": [{"name": "a", "emptyDir": {}}]}},
+        {"s3": {"existingSecret": "other", "accessKeyIdKey": "id"}},
+        {"kafka": {"existingSecret": "other"}},
+        {"kafka": {"topics": {"transcripts": "told"}}},
+        {"image": {"tag": "next"}},
+        {"setup": {"replication": 2}},
+        {"pools": {"main": {"partitions": 48}}},
+        {"fullnameOverride": "calls-aftercall"},
+    ],
+    ids=str,
+)
+def test_a_setup_job_that_changes_has_another_name(render: conftest.Render, values: conftest.Values) -> None:
+    """The API server takes no other pod template under the old one; and what is the same is not done again."""
+
+    def made(**more: object) -> dict[str, object]:
+        objects = render(
+            L4, values={**more, "setup": {"enabled": True, **typing.cast(dict[str, object], more.get("setup", {}))}}
+        )
+        (name,) = [name for name in conftest.every("Job")(objects) if "-setup-" in name]
+        settings_of = conftest.every("ConfigMap")(objects)["calls-aftercall-main-setup"]["data"]
+        return {"name": name, "says": (conftest.every("Job")(objects)[name]["spec"], settings_of)}
+
+    plain, changed = made(), made(**values)
+
+    assert (plain["says"] == changed["says"]) == (plain["name"] == changed["name"])
+    assert ("fullnameOverride" in values) == (plain == changed)
+
+
+@SAMPLES
+def test_who_reaches_s3_has_the_accounts_annotations(render: conftest.Render, sample: pathlib.Path) -> None:
+    """So an identity of the cloud is that of the test and of the setup, too; both as consumers."""
+    role = {"example.com/role": "calls"}
+    values = {"serviceAccount": {"annotations": role}, "setup": {"enabled": True}}
+    objects = render(sample, values=values)
+    accounts = conftest.every("ServiceAccount")(objects)
+    found = {}
+    for name, spec in conftest.pods_of(objects):
+        told = [one for one in spec["volumes"] if one["name"] == "settings"]
+        if told and "RayService" not in name:
+            found[name] = spec["serviceAccountName"]
+            assert role.items() <= accounts[spec["serviceAccountName"]]["metadata"]["annotations"].items(), name
+
+    checking = {account for name, account in found.items() if name.startswith("Pod ") or "-setup-" in name}
+    assert {"calls-aftercall-consumers"} == checking
+
+
+def test_priority_classes_are_named_by_their_value(render: conftest.Render) -> None:
+    """Which cannot change: another value is another class, and pods name the one that there is."""
+
+    def classes(**numbers: int) -> dict[str, int]:
+        objects = render(L4, values={"priorityClasses": numbers})
+        found = {name: one["value"] for name, one in conftest.every("PriorityClass")(objects).items()}
+        used = {spec["priorityClassName"] for name, spec in conftest.pods_of(objects) if name.startswith("Deployment")}
+        assert used == set(found)
+        return found
+
+    plain, changed = classes(), classes(speech=-5)
+
+    assert [1000, 2000, 3000] == sorted(plain.values())
+    assert {1000, -5} == {value for _, value in plain.items() ^ changed.items()}
+    assert {} == {name: plain[name] for name in plain.keys() & changed if plain[name] != changed[name]}
+    assert {} == conftest.every("PriorityClass")(render(RAY))
+
+
+@SAMPLES
+@pytest.mark.parametrize(
+    ("spread", "otherwise"), [("Soft", "ScheduleAnyway"), ("Hard", "DoNotSchedule"), ("None", None)]
+)
+def test_pods_are_spread_over_zones_and_nodes(
+    render: conftest.Render, sample: pathlib.Path, spread: str, otherwise: str | None
+) -> None:
+    """Each component's among themselves; what there is one of is not spread."""
+    for name, one in conftest.every("Deployment")(render(sample, values={"podDefaults": {"spread": spread}})).items():
+        template = one["spec"]["template"]
+        constraints = template["spec"].get("topologySpreadConstraints", [])
+        if otherwise is None or "-dev-" in name:
+            assert [] == constraints, name
+            continue
+        topologies = [(each["topologyKey"], each["whenUnsatisfiable"]) for each in constraints]
+        assert [("topology.kubernetes.io/zone", otherwise), ("kubernetes.io/hostname", otherwise)] == topologies, name
+        for each in constraints:
+            assert one["spec"]["selector"] == each["labelSelector"], name
+
+
+def test_constraints_of_ones_own_take_the_place_of_the_spread(render: conftest.Render) -> None:
+    """For the component that has them."""
+    own = [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway"}]
+    objects = render(L4, values={"relay": {"pod": {"topologySpreadConstraints": own}}})
+    found = {
+        name: one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        for name, one in conftest.every("Deployment")(objects).items()
+    }
+
+    assert ["calls-aftercall-relay"] == [name for name, each in found.items() if own == each]
+
+
+@pytest.mark.parametrize(
+    ("crds", "whens"),
+    [
+        ({}, {"post-install,post-rollback", "post-delete"}),
+        ({"keep": False}, {"post-install,post-rollback"}),
+        ({"keep": False, "install": False}, {"post-install,post-rollback", "post-delete"}),
+    ],
+    ids=str,
+)
+def test_no_object_is_made_of_a_kind_that_is_gone(
+    render: conftest.Render, crds: dict[str, bool], whens: set[str]
+) -> None:
+    """CRDs that go with the release take their objects along."""
+    made = [one for one in render(EXTERNAL, values={"crds": crds}) if one["kind"] in {"TranscriptionPool", "Tenant"}]
+
+    assert whens == {one["metadata"]["annotations"]["helm.sh/hook"] for one in made}
+
+
+@SAMPLES
+def test_the_notes_say_what_to_do_next(render: conftest.Render, tmp_path: pathlib.Path, sample: pathlib.Path) -> None:
+    """With commands that work: on objects that there are, and with time enough."""
+    given = ("--namespace=calls", f"--values={sample}", *conftest.OFFLINE)
+    program = helm.Helm(tmp_path, major=4)  # Helm 3 shows notes where there is a cluster
+    notes = program.run("install", "calls", str(conftest.CHART), *given, "--dry-run=client").stdout
+    notes = notes.partition("NOTES:")[2]
+    objects = render(sample)
+    found = conftest.every("TranscriptionPool")(objects)
+    deployments, services = (conftest.every(kind)(objects) for kind in ("Deployment", "Service"))
+
+    assert set(found) == set(re.findall(r"^  pool (\S+): ", notes, re.MULTILINE))
+    (timeout_s,) = re.findall(r"helm test calls -n calls --logs --timeout (\d+)s", notes)
+    (test,) = conftest.every("Pod")(objects).values()
+    assert int(timeout_s) > test["spec"]["activeDeadlineSeconds"]
+    assert set(re.findall(r"deploy/(\S+)", notes)) <= set(deployments)
+    assert set(re.findall(r"svc/(\S+)", notes)) <= set(services)
+    assert " exec " not in notes
+    if sample == DEV:
+        assert "delete job -l app.kubernetes.io/instance=calls,app.kubernetes.io/component=setup" in notes
+        assert "A Job makes those that are missing" in notes
+        return
+    listed = set(re.findall(r"^     ([\w.]+)$", notes, re.MULTILINE))
+    for one in found.values():
+        assert {one["spec"]["deferredTopic"], *(each["name"] for each in one["spec"]["topics"])} <= listed

@@ -50,12 +50,14 @@ class ClickHouse:
             raise errors.ConfigurationError("clickhouse.url: names no server")
         if configured.url is None:
             return cls.embedded(typing.cast(pathlib.Path, configured.folder))
+        url = configured.url
 
         def connect() -> typing.Any:
             import clickhouse_connect
 
             return clickhouse_connect.get_client(
-                dsn=str(configured.url),
+                dsn=str(url),
+                interface=url.scheme,  # else it goes by the port, and would speak in the clear to https on another
                 database=configured.database,
                 username=configured.username,
                 password=configured.password.get_secret_value() if configured.password is not None else "",
