@@ -8,6 +8,7 @@ import socket
 
 import hypothesis
 import pytest
+from peers import cache
 
 # A slow machine is no failure; what a seed found is printed, so that it can be found again.
 hypothesis.settings.register_profile("aftercall", deadline=None, print_blob=True)
@@ -31,9 +32,15 @@ def _no_sockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> object:
-    """With CI=true a skip is an error: what belongs to this machine's profile runs, or the build fails."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    """What needs a program that cannot be built here is skipped, aloud; with CI=true a skip is an error.
+
+    What belongs to this machine's profile runs, or the build fails.
+    """
     report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, cache.BuildError):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, str(call.excinfo.value))
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and CI=true: {report.longrepr[2]}"

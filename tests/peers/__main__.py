@@ -8,7 +8,19 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from peers import broker, diarization, helm, kubeconform, kubernetes, kubescore, kwok, prometheus, s3, tritonserver
+from peers import (
+    broker,
+    diarization,
+    helm,
+    kubeconform,
+    kubernetes,
+    kubescore,
+    kwok,
+    owners,
+    prometheus,
+    s3,
+    tritonserver,
+)
 
 
 def main() -> None:
@@ -24,6 +36,7 @@ def main() -> None:
         "helm4": lambda: helm.build(4),
         "kubeconform": kubeconform.build,
         "kubescore": kubescore.build,
+        "owners": owners.build,
         "prometheus": lambda: prometheus.program("prometheus"),
     }
     for name, build in peers.items():

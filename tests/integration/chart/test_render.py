@@ -10,7 +10,7 @@ import typing
 import pytest
 import typer
 import yaml
-from peers import helm, kubescore
+from peers import helm, kubescore, owners
 
 from aftercall.cli import main
 from aftercall.contracts import pools, settings, tenancy
@@ -357,6 +357,26 @@ def test_monitoring_is_selected_and_labelled(render: conftest.Render) -> None:
         linked = path.read_text().replace("__RUNBOOKS__", "docs/runbooks")
         assert linked.rstrip() == board["data"][path.name].rstrip()
         assert len(board["data"][path.name]) < 2**20
+
+
+@pytest.mark.timeout(3600)
+def test_kinds_of_others_are_as_their_operators_know_them(render: conftest.Render) -> None:
+    """Of every sample; a field that KubeRay does not have, and a cluster that it refuses, would be noticed."""
+    monitoring = {"monitoring": {"podMonitors": {"enabled": True}, "rules": {"enabled": True}}}
+    found = {
+        sample.name: [one for one in render(sample, values=monitoring) if one["kind"] in owners.KINDS]
+        for sample in conftest.SAMPLES
+    }
+
+    assert {name: [] for name in found} == {name: owners.refusals(objects) for name, objects in found.items()}
+    assert set(owners.KINDS) == {one["kind"] for objects in found.values() for one in objects}
+    (ray,) = (one for one in found["05-ray.values.yaml"] if one["kind"] == "RayService")
+    misspelt, headless = copy.deepcopy(ray), copy.deepcopy(ray)
+    misspelt["spec"]["rayClusterConfig"]["headGroupSpecs"] = {}
+    headless["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"] = []
+    said = [refusal.why for refusal in owners.refusals([misspelt, headless])]
+    assert 2 == len(said)
+    assert 'unknown field "headGroupSpecs"' in said[0]
 
 
 def test_alerts_and_boards_lead_to_the_runbooks_of_the_platform(render: conftest.Render) -> None:
