@@ -148,19 +148,25 @@ class RayServe:
         self._upscale_delay_s = upscale_delay_s
         self._downscale_delay_s = downscale_delay_s
         self._since: tuple[int, float] = (0, 0.0)
+        """Which way it has wanted to go, and since when; 0: none, or it has just gone."""
 
     def __call__(self, view: cluster.View) -> int:
         """Return what Ray would set."""
         windows = math.ceil(sum(view.waiting_audio_s.values()) / self._window_audio_s)
         ongoing = min(self._max_in_flight, windows)
-        if view.asked == 0:
-            return 1 if ongoing else self._min
-        wish = max(self._min, min(self._max, math.ceil(view.asked * ongoing / (self._target_ongoing * view.asked))))
+        if view.ready == 0:  # until one runs, no more than one is asked for, and at once
+            return max(view.asked, self._min, 1 if ongoing else 0)
+        wish = max(self._min, min(self._max, math.ceil(ongoing / self._target_ongoing)))
+        if wish < view.asked and view.asked > 1:
+            wish = max(1, wish)  # to zero only from one
         direction = (wish > view.asked) - (wish < view.asked)
         if direction != self._since[0]:
             self._since = (direction, view.now_s)
         delay_s = self._upscale_delay_s if direction > 0 else self._downscale_delay_s
-        return wish if direction and view.now_s - self._since[1] >= delay_s else view.asked
+        if direction == 0 or view.now_s - self._since[1] < delay_s:
+            return view.asked
+        self._since = (0, view.now_s)  # it has gone: the next change waits as long again
+        return wish
 
 
 class Oracle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -117,3 +118,52 @@ def test_ray_serve_waits_before_it_goes_up_and_longer_before_it_goes_down() -> N
     assert [(0, 4), (20, 4), (30, 6), (40, 6), (630, 6), (640, 1)] == [
         each for each in seen if each[0] in {0, 20, 30, 40, 630, 640}
     ]
+
+
+def looked_at_by_ray(
+    scaler: policies.RayServe, asked: int, windows: list[int], *, ready: int | None = None
+) -> list[int]:
+    """Return what Ray asks for, looked at every ten seconds with so many windows of 25 s in flight."""
+    seen = []
+    for at, waiting in enumerate(windows):
+        audio_s = {"a": 25.0 * waiting}
+        there = asked if ready is None else ready
+        view = dataclasses.replace(VIEW, now_s=10.0 * at, asked=asked, ready=there, waiting_audio_s=audio_s)
+        asked = scaler(view)
+        seen.append(asked)
+    return seen
+
+
+def test_ray_serve_waits_its_delay_again_after_each_change() -> None:
+    """As Ray 2.60 does: what it had counted is forgotten once it has gone up or down."""
+    scaler = policies.RayServe(target_ongoing=10, max_in_flight=200, min_replicas=1, max_replicas=20)
+
+    assert [4, 4, 4, 6, 6, 6, 6, 7] == looked_at_by_ray(scaler, 4, [60, 60, 60, 60, 70, 70, 70, 70])
+
+
+def test_ray_serve_asks_for_no_second_replica_until_the_first_one_runs() -> None:
+    """And for the first one at once."""
+    scaler = policies.RayServe(target_ongoing=10, max_in_flight=200, min_replicas=0, max_replicas=20)
+
+    assert [0, 1, *[1] * 8] == looked_at_by_ray(scaler, 0, [0, *[200] * 9], ready=0)
+
+
+def test_ray_serve_decides_on_delays_as_ray_itself_does() -> None:
+    """Ray's own code on the same series of loads, for an hour of them."""
+    ray_policy = pytest.importorskip("ray.serve.autoscaling_policy")
+    config = pytest.importorskip("ray.serve.config").AutoscalingConfig(
+        min_replicas=1, max_replicas=20, target_ongoing_requests=10, upscale_delay_s=30, downscale_delay_s=60
+    )
+    rng = np.random.default_rng(5)
+    windows = [int(each) for each in np.repeat(rng.integers(0, 200, 120), rng.integers(1, 6, 120))]
+    theirs, target, state = [], 4, {}
+    for at, ongoing in enumerate(windows):
+        wish = max(1, min(20, math.ceil(ongoing / 10)))
+        target, state = ray_policy._apply_delay_logic(wish, target, config, state, _now=10.0 * at)
+        theirs.append(target)
+    scaler = policies.RayServe(
+        target_ongoing=10, max_in_flight=200, min_replicas=1, max_replicas=20, downscale_delay_s=60.0
+    )
+
+    assert theirs == looked_at_by_ray(scaler, 4, windows)
+    assert len(set(theirs)) > 10
