@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from aftercall.operator.simulator import cluster, policies, traces
+from aftercall.operator.simulator import cluster, policies
 
 VIEW = cluster.View(
     now_s=0.0,
@@ -94,15 +94,23 @@ def test_keda_goes_to_zero_after_its_cooldown() -> None:
         assert last == asked
 
 
-def test_who_knows_what_will_come_is_in_time_with_little_more_than_the_work_takes() -> None:
-    """A day in which everything else about the world is hard: a cold start of three minutes."""
-    world = cluster.World(50.0, 180.0, tick_s=2.0)
-    trace = traces.synthetic(traces.Kind.DIURNAL, np.random.default_rng(1), peak_per_s=600.0)
+@pytest.mark.parametrize(
+    ("live", "later", "replicas"),
+    [
+        (60, 0, 6),
+        (20, 600, 6),  # a hundred calls a replica
+        (60, 500, 6),
+        (42, 800, 8),  # at most four more
+        (38, 380, 4),  # each within its tolerance
+        (0, 1, 1),
+    ],
+)
+def test_keda_with_a_trigger_for_each_topic_takes_the_larger_wish(live: int, later: int, replicas: int) -> None:
+    """What is due later is no live call."""
+    view = dataclasses.replace(VIEW, waiting_calls=live + later, later_calls=later)
+    scaler = keda(later_threshold=100.0, hpa=policies.Hpa(down_stabilization_s=0.0))
 
-    run = cluster.run(trace, policies.Oracle(trace, world, share=0.2), world, interval_s=10)
-
-    assert not any(each.is_late for each in run.finished)
-    assert run.gpu_s < 1.2 * trace.audio_s / world.capacity_per_s
+    assert replicas == scaler(view)
 
 
 def test_ray_serve_waits_before_it_goes_up_and_longer_before_it_goes_down() -> None:
