@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import pathlib
@@ -56,7 +57,12 @@ def simulate(
         float, typer.Option("--stabilization", min=0, help="Seconds before replicas go, ours and the HPA's.")
     ] = _PLAN.stabilization_s,
     lag_threshold: Annotated[
-        float, typer.Option("--lag-threshold", min=0.01, help="KEDA's: calls that wait for each replica.")
+        float | None,
+        typer.Option(
+            "--lag-threshold",
+            min=0.01,
+            help="KEDA's: calls that wait for each replica; else as many as one does within the drain target.",
+        ),
     ] = _PLAN.lag_threshold,
     due: Annotated[
         list[str] | None,
@@ -104,7 +110,7 @@ def simulate(
     if str(out) == "-":
         typer.echo(figures)
     else:
-        _print(trace, world, told, with_cost=price > 0)
+        _print(trace, world, plan, told, with_cost=price > 0)
     if html is not None:
         _write(html, simulation_page.write(trace, world, plan, found, made_at=clock.utc_now()))
     if out is not None and str(out) != "-":
@@ -127,6 +133,7 @@ def _plain(
         "traffic": traffic,
         "world": dataclasses.asdict(world),
         "plan": dataclasses.asdict(plan),
+        "settings": simulation_page.settings(trace, world, plan),
         "policies": policies,
     }
 
@@ -189,9 +196,14 @@ def _trace(traffic: str, *, seed: int, hours: float, peak_per_s: float) -> trace
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             return traces.read_csv(lines, name=file.name)
-    except (OSError, UnicodeDecodeError) as exc:
-        kinds = ", ".join(traces.Kind)
-        raise errors.ConfigurationError(f"{traffic} is none of {kinds}, and no file that can be read: {exc}") from exc
+    except FileNotFoundError as exc:
+        near = difflib.get_close_matches(traffic, list(traces.Kind), 1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(traces.Kind)}, or a CSV file's path"
+        raise errors.ConfigurationError(f"no traffic and no file is named {traffic}; {meant}") from exc
+    except OSError as exc:
+        raise errors.ConfigurationError(f"{traffic} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise errors.ConfigurationError(f"{traffic} is no text in UTF-8: {exc.reason}") from exc
 
 
 def _tick_s(trace: traces.Trace) -> float:
@@ -199,7 +211,14 @@ def _tick_s(trace: traces.Trace) -> float:
     return 1.0 if trace.duration_s <= 86_400 else 5.0
 
 
-def _print(trace: traces.Trace, world: cluster.World, told: dict[str, results.Result], *, with_cost: bool) -> None:
+def _print(
+    trace: traces.Trace,
+    world: cluster.World,
+    plan: comparison.Plan,
+    told: dict[str, results.Result],
+    *,
+    with_cost: bool,
+) -> None:
     console = screen.wide()
     for said in simulation_page.about(trace, world):
         console.print(said)
@@ -209,6 +228,8 @@ def _print(trace: traces.Trace, world: cluster.World, told: dict[str, results.Re
     for result in told.values():
         table.add_row(*simulation_page.cells(result, with_cost=with_cost))
     console.print(table)
+    for name, played_with in simulation_page.settings(trace, world, plan).items():
+        console.print(f"{name}: {played_with}.")
     first = next(iter(told.values()))
     tenants = rich.table.Table(title=f"{first.policy}, by tenant", title_justify="left")
     for at, head in enumerate(simulation_page.TENANT_HEADS):

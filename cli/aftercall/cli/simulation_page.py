@@ -36,14 +36,22 @@ def about(trace: traces.Trace, world: cluster.World) -> list[str]:
     return said
 
 
-def settings(world: cluster.World, plan: comparison.Plan) -> str:
-    """Say what the policies were set to."""
-    return (
-        f"aftercall: headroom {plan.headroom:g}, drain target {plan.drain_share * world.promise_s:.0f} s,"
-        f" stabilization {plan.stabilization_s:.0f} s, at least {plan.min_replicas}."
-        f" KEDA: {plan.lag_threshold:g} calls a replica, the HPA's window {plan.stabilization_s:.0f} s."
-        f" Ray Serve: {plan.target_ongoing:g} windows a replica."
-    )
+def settings(trace: traces.Trace, world: cluster.World, plan: comparison.Plan) -> dict[str, str]:
+    """Say what each policy was set to."""
+    threshold = comparison.thresholds(trace, world, plan)
+    source = "as many as a replica does within that drain target" if plan.lag_threshold is None else "as asked for"
+    later = "" if threshold.later is None else f", of what is due later {threshold.later:g} by a trigger of its own"
+    least = f"at least {plan.min_replicas}"
+    return {
+        "aftercall": f"headroom {plan.headroom:g}, drain target {plan.drain_share * world.promise_s:.0f} s,"
+        f" stabilization {plan.stabilization_s:.0f} s, {least}",
+        "KEDA and HPA": f"{threshold.usual:g} calls a replica ({source}){later},"
+        f" stabilization {plan.stabilization_s:.0f} s, {least}",
+        "Ray Serve": f"{plan.target_ongoing:g} windows a replica, {plan.windows_in_flight} in flight for each of"
+        f" {world.max_replicas} consumers, {plan.downscale_delay_s:.0f} s before replicas go, {least}",
+        "oracle": "knows what will come: the fewest late calls first, then the fewest GPU-hours; its first replicas are"
+        f" asked for before the first call, and paid; {least}",
+    }
 
 
 def _many(number: int, noun: str) -> str:
@@ -80,7 +88,7 @@ def write(
     with_cost = any(result.cost for result, _ in found.values())
     parts = [f"<p>{html.escape(said)}</p>" for said in about(trace, world)]
     parts.append(page.table(heads(with_cost=with_cost), [cells(one, with_cost=with_cost) for one, _ in found.values()]))
-    parts.append(f"<p class=note>{html.escape(settings(world, plan))}</p>")
+    parts.append(page.table(("policy", "played with"), settings(trace, world, plan).items()))
     parts += _plots(trace, world, found)
     for result, _ in found.values():
         rows = [[name, *cells_of_waits(waits)] for name, waits in result.tenants.items()]
@@ -107,15 +115,14 @@ def _plots(
         label="work that arrives",
     )
     for result, run in found.values():
-        axes.step(
-            [at_s / 3600 for at_s, _, _ in run.replicas],
-            [ready for _, _, ready in run.replicas],
-            where="post",
-            linewidth=1,
-            label=result.policy,
+        hours = [at_s / 3600 for at_s, _, _ in run.replicas]
+        (line,) = axes.step(
+            hours, [ready for _, _, ready in run.replicas], where="post", linewidth=1, label=result.policy
         )
+        asked = [asked for _, asked, _ in run.replicas]
+        axes.step(hours, asked, where="post", linewidth=0.8, linestyle=":", color=line.get_color())
     axes.set_xlabel("hours")
-    axes.set_ylabel("replicas that work")
+    axes.set_ylabel("replicas that work; dotted: asked for, and paid")
     _legend_above(axes)
     plots.append(page.svg(figure))
     figure, axes = pyplot.subplots(figsize=(9, 3.5))

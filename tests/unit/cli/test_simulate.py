@@ -125,7 +125,53 @@ def test_what_would_never_end_or_lead_nowhere_is_refused(arguments: tuple[str, .
         simulate("diurnal", *(QUICK if arguments[0] != "--capacity" else ()), *arguments)
 
 
-def test_traffic_that_nobody_knows_is_refused() -> None:
-    """With what there is."""
-    with pytest.raises(errors.ConfigurationError, match=r"tuesday is none of diurnal, monday, .*, and no file"):
-        simulate("tuesday")
+@pytest.mark.parametrize(
+    ("traffic", "said"),
+    [
+        ("mondy", "no traffic and no file is named mondy; did you mean monday?"),
+        ("retrystorm", "did you mean retry-storm?"),
+        ("tuesdays.csv", "named tuesdays.csv; there are diurnal, monday, .*, retry-storm, or a CSV file's path"),
+        ("/", "/ cannot be read: Is a directory"),
+    ],
+)
+def test_traffic_that_nobody_knows_is_refused(traffic: str, said: str) -> None:
+    """With what was meant, or what there is; never with an error's number."""
+    with pytest.raises(errors.ConfigurationError, match=said) as refused:
+        simulate(traffic)
+
+    assert "Errno" not in str(refused.value)
+
+
+def test_what_is_no_text_is_refused(tmp_path: pathlib.Path) -> None:
+    """A spreadsheet, or another encoding."""
+    calls = tmp_path / "calls.csv"
+    calls.write_bytes(b"at_s,tenant,audio_s\n0,caf\xe9,1\n")
+
+    with pytest.raises(errors.ConfigurationError, match=r"calls\.csv is no text in UTF-8"):
+        simulate(str(calls))
+
+
+def test_settings_of_every_policy_are_said(tmp_path: pathlib.Path) -> None:
+    """On the screen, on the page and for scripts: KEDA's threshold too, and where it is from."""
+    page = tmp_path / "page.html"
+    shown = simulate("diurnal", *QUICK, "--html", str(page)).stdout
+    told = json.loads(simulate("diurnal", *QUICK, "--json", "-").stdout)["settings"]
+    asked = json.loads(simulate("diurnal", *QUICK, "--lag-threshold", "12", "--json", "-").stdout)["settings"]
+
+    assert ["aftercall", "KEDA and HPA", "Ray Serve", "oracle"] == list(told)
+    assert told["KEDA and HPA"].startswith("8 calls a replica (as many as a replica does within that drain target)")
+    assert asked["KEDA and HPA"].startswith("12 calls a replica (as asked for)")
+    for name, settings in told.items():
+        assert f"{name}: {settings}." in " ".join(shown.split())
+        assert settings in page.read_text()
+
+
+def test_the_page_shows_what_was_asked_for_beside_what_works(tmp_path: pathlib.Path) -> None:
+    """Replicas cost from the moment they are asked for: two lines for each policy, one of them dotted."""
+    page = tmp_path / "page.html"
+
+    simulate("monday", *QUICK, "--html", str(page))
+
+    shown = page.read_text()
+    assert "asked for, and paid" in shown
+    assert 4 == len(re.findall(r"stroke-dasharray: 0\.8,1\.32", shown))

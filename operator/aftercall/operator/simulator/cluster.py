@@ -45,6 +45,8 @@ class View:
     busy_s: float
     is_saturated: bool
     """Whether work waited for a replica throughout."""
+    later_calls: int = 0
+    """Of the calls that wait, those due later than the pool promises: they come on a topic of their own."""
 
 
 Policy = Callable[[View], int]
@@ -84,8 +86,8 @@ class _Line:
     allowed_audio_s: float = 0.0
 
 
-def run(trace: traces.Trace, policy: Policy, world: World, *, interval_s: float) -> Run:
-    """Play a trace until all of it is done; `policy` looks every `interval_s`."""
+def run(trace: traces.Trace, policy: Policy, world: World, *, interval_s: float, early_s: float = 0.0) -> Run:
+    """Play a trace until all of it is done; `policy` looks every `interval_s`, from `early_s` before the trace on."""
     lines = {name: _Line(tenant, collections.deque()) for name, tenant in trace.tenants.items()}
     dues = _due(trace, world.promise_s)
     finished: list[Finished] = []
@@ -93,7 +95,8 @@ def run(trace: traces.Trace, policy: Policy, world: World, *, interval_s: float)
     ready, gpu_s, changes, at = 0, 0.0, 0, 0
     done, busy_s, is_saturated = 0.0, 0.0, True
     history: list[tuple[float, int, int]] = []
-    now_s, tick_s, looked_s = 0.0, world.tick_s, -math.inf
+    tick_s, looked_s = world.tick_s, -math.inf
+    now_s = -math.ceil(early_s / tick_s) * tick_s
     waiting_calls = 0
     while at < len(trace.calls) or waiting_calls or now_s < trace.duration_s:
         while coming and coming[0] <= now_s:
@@ -172,6 +175,7 @@ def _view(now_s: float, seen: _Seen, lines: dict[str, _Line]) -> View:
         arrived_audio_s={name: line.arrived_audio_s for name, line in lines.items()},
         limits_per_s={name: line.tenant.limit_per_s for name, line in lines.items()},
         promises_s={name: line.tenant.promise_s for name, line in lines.items()},
+        later_calls=sum(len(line.calls) for line in lines.values() if line.tenant.promise_s is not None),
     )
 
 

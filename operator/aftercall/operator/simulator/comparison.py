@@ -6,20 +6,27 @@ import dataclasses
 from collections.abc import Callable
 
 from aftercall.operator import capacity, scaling
-from aftercall.operator.simulator import cluster, policies, results, traces
+from aftercall.operator.simulator import cluster, oracle, policies, results, traces
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What a platform team would set. Lag thresholds are in calls a replica, Ray's target in windows a replica."""
+    """What a platform team would set: what a pool has unless told otherwise, and the same of others."""
 
     min_replicas: int = 1
     headroom: float = 0.0
     drain_share: float = 0.25
     stabilization_s: float = 300.0
     time_constant_s: float = 180.0
-    lag_threshold: float = 12.0
+    lag_threshold: float | None = None
+    """KEDA's, in calls a replica. None: as many as a replica does within the drain target."""
+    later_share: float = 0.25
+    """KEDA's of what is due later, beside the threshold that would let it wait as large a share of its promise: that
+    many would be late, since calls wait in proportion and the last ones longest."""
     target_ongoing: float = 12.0
+    """Ray Serve's, in windows a replica."""
+    downscale_delay_s: float = 600.0
+    """Ray Serve's."""
     windows_in_flight: int = 32
     """By each consumer."""
     price_per_hour: float = 0.0
@@ -32,6 +39,44 @@ class Side:
     name: str
     build: Callable[[traces.Trace, cluster.World, Plan], cluster.Policy]
     interval_s: float
+    is_early: bool = False
+    """Whether it may ask a cold start before the trace begins."""
+
+    def run(self, trace: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Run:
+        """Play a trace."""
+        early_s = world.cold_start_s if self.is_early else 0.0
+        policy = self.build(trace, world, plan)
+        return cluster.run(trace, policy, world, interval_s=self.interval_s, early_s=early_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Thresholds:
+    """KEDA's, in calls a replica: of what is due as promised, and of what is due later (None: nothing is)."""
+
+    usual: float
+    later: float | None
+
+
+def thresholds(trace: traces.Trace, world: cluster.World, plan: Plan) -> Thresholds:
+    """Return what KEDA is set to: what was asked for, or what lets calls wait for as long as our drain target does.
+
+    A replica of 100 audio-seconds a second does 42 calls of 360 in 150 s. What is due later has a trigger of its own,
+    with as many more calls as its promise is longer.
+    """
+    promises_s = {name: tenant.promise_s for name, tenant in trace.tenants.items() if tenant.promise_s is not None}
+    usual = [call.audio_s for call in trace.calls if call.tenant not in promises_s]
+    later = [call.audio_s for call in trace.calls if call.tenant in promises_s]
+    target_audio_s = plan.drain_share * world.promise_s * world.capacity_per_s
+
+    def equal(lengths: list[float]) -> float:
+        mean_s = sum(lengths) / len(lengths) if lengths else traces.MEDIAN_AUDIO_S
+        return max(1.0, round(target_audio_s / mean_s))
+
+    threshold = equal(usual or later) if plan.lag_threshold is None else plan.lag_threshold
+    if not later:
+        return Thresholds(threshold, None)
+    longer = plan.later_share * min(promises_s.values()) / world.promise_s
+    return Thresholds(threshold, max(1.0, round(longer * threshold)))
 
 
 def _ours(_: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
@@ -48,9 +93,11 @@ def _ours(_: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
     return policies.Ours(policy, prior=prior, drain_share=plan.drain_share, time_constant_s=plan.time_constant_s)
 
 
-def _keda(_: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
+def _keda(trace: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
+    found = thresholds(trace, world, plan)
     return policies.Keda(
-        lag_threshold=plan.lag_threshold,
+        lag_threshold=found.usual,
+        later_threshold=found.later,
         min_replicas=plan.min_replicas,
         max_replicas=world.max_replicas,
         partitions=world.max_replicas,
@@ -64,18 +111,19 @@ def _ray(_: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
         max_in_flight=plan.windows_in_flight * world.max_replicas,
         min_replicas=plan.min_replicas,
         max_replicas=world.max_replicas,
+        downscale_delay_s=plan.downscale_delay_s,
     )
 
 
-def _oracle(trace: traces.Trace, world: cluster.World, _: Plan) -> cluster.Policy:
-    return policies.Oracle(trace, world, share=0.2)
+def _oracle(trace: traces.Trace, world: cluster.World, plan: Plan) -> cluster.Policy:
+    return oracle.best(trace, world, min_replicas=plan.min_replicas)
 
 
 SIDES = (
     Side("aftercall", _ours, 10.0),
     Side("KEDA and HPA", _keda, 15.0),
     Side("Ray Serve", _ray, 10.0),
-    Side("oracle", _oracle, 10.0),
+    Side("oracle", _oracle, oracle.STEP_S, is_early=True),
 )
 
 
@@ -83,6 +131,6 @@ def play(trace: traces.Trace, world: cluster.World, plan: Plan) -> dict[str, tup
     """Return what each policy came to on a trace, and the run itself."""
     found = {}
     for side in SIDES:
-        run = cluster.run(trace, side.build(trace, world, plan), world, interval_s=side.interval_s)
+        run = side.run(trace, world, plan)
         found[side.name] = (results.result(side.name, [run], price_per_hour=plan.price_per_hour), run)
     return found

@@ -1,14 +1,13 @@
-"""Policies that a simulation compares: ours, KEDA's Kafka scaler over the HPA, Ray Serve's own, and one that knows."""
+"""Policies that a simulation compares: ours, KEDA's Kafka scaler over the HPA, Ray Serve's own."""
 
 from __future__ import annotations
 
-import bisect
 import collections
 import dataclasses
 import math
 
 from aftercall.operator import capacity, demand, scaling
-from aftercall.operator.simulator import cluster, traces
+from aftercall.operator.simulator import cluster
 
 
 class Ours:
@@ -63,12 +62,14 @@ class Keda:
 
     Sources: kubernetes `pkg/controller/podautoscaler` 1.33 (replica calculator for external metrics, behaviours), KEDA
     2.21 `scalers/kafka_scaler.go` (lag by partition, at most a replica each) and its scale loop (activation, cooldown).
+    With `later_threshold` the topic of what is due later has a trigger of its own, and the larger wish counts.
     """
 
     def __init__(
         self,
         *,
         lag_threshold: float,
+        later_threshold: float | None = None,
         min_replicas: int,
         max_replicas: int,
         partitions: int,
@@ -76,6 +77,7 @@ class Keda:
         hpa: Hpa = Hpa(),
     ) -> None:
         self._lag_threshold = lag_threshold
+        self._later_threshold = later_threshold
         self._min = min_replicas
         self._max = max_replicas
         self._partitions = partitions
@@ -89,19 +91,28 @@ class Keda:
         """Return what the HPA would set."""
         if not self._wishes:  # what it finds at its first look counts as wished for
             self._wishes.append((view.now_s, view.asked))
-        # The scaler reports no more than a threshold for each partition, which caps replicas at partitions.
-        lag = min(view.waiting_calls, math.floor(self._lag_threshold * self._partitions))
-        if lag > 0:
+        lags = [(view.waiting_calls, self._lag_threshold)]
+        if self._later_threshold is not None:
+            lags = [
+                (view.waiting_calls - view.later_calls, self._lag_threshold),
+                (view.later_calls, self._later_threshold),
+            ]
+        is_active = any(lag > 0 for lag, _ in lags)
+        if is_active:
             self._active_s = view.now_s
         if view.asked == 0:
-            return max(1, self._min) if lag > 0 else self._min
+            return max(1, self._min) if is_active else self._min
         if self._min == 0 and view.now_s - self._active_s >= self._cooldown_s:
             return 0
-        floor = max(1, self._min)
-        ratio = lag / (self._lag_threshold * view.asked)
+        wish = max(self._wish(lag, threshold, view.asked) for lag, threshold in lags)
+        return self._behave(max(1, self._min, min(self._max, wish)), view)
+
+    def _wish(self, lag: int, threshold: float, asked: int) -> int:
+        # The scaler reports no more than a threshold for each partition, which caps replicas at partitions.
+        reported = min(lag, math.floor(threshold * self._partitions))
+        ratio = reported / (threshold * asked)
         is_near = 1 - self._hpa.tolerance <= ratio <= 1 + self._hpa.tolerance
-        wish = view.asked if is_near else math.ceil(lag / self._lag_threshold)
-        return self._behave(max(floor, min(self._max, wish)), view)
+        return asked if is_near else math.ceil(reported / threshold)
 
     def _behave(self, wish: int, view: cluster.View) -> int:
         # Looks come a little late: what was wished for or done a whole window or period ago is out of it.
@@ -148,59 +159,22 @@ class RayServe:
         self._upscale_delay_s = upscale_delay_s
         self._downscale_delay_s = downscale_delay_s
         self._since: tuple[int, float] = (0, 0.0)
+        """Which way it has wanted to go, and since when; 0: none, or it has just gone."""
 
     def __call__(self, view: cluster.View) -> int:
         """Return what Ray would set."""
         windows = math.ceil(sum(view.waiting_audio_s.values()) / self._window_audio_s)
         ongoing = min(self._max_in_flight, windows)
-        if view.asked == 0:
-            return 1 if ongoing else self._min
-        wish = max(self._min, min(self._max, math.ceil(view.asked * ongoing / (self._target_ongoing * view.asked))))
+        if view.ready == 0:  # until one runs, no more than one is asked for, and at once
+            return max(view.asked, self._min, 1 if ongoing else 0)
+        wish = max(self._min, min(self._max, math.ceil(ongoing / self._target_ongoing)))
+        if wish < view.asked and view.asked > 1:
+            wish = max(1, wish)  # to zero only from one
         direction = (wish > view.asked) - (wish < view.asked)
         if direction != self._since[0]:
             self._since = (direction, view.now_s)
         delay_s = self._upscale_delay_s if direction > 0 else self._downscale_delay_s
-        return wish if direction and view.now_s - self._since[1] >= delay_s else view.asked
-
-
-class Oracle:
-    """One that knows what will come: replicas are there when they are needed, and go when they are not.
-
-    It aims at a share of each promise. At each look it asks for the fewest replicas with which, at several times to
-    come, everything is done that is due by then: those that work now until new ones come, and all of them after that.
-    It is no bound, but who does not know the future does no better.
-    """
-
-    def __init__(self, trace: traces.Trace, world: cluster.World, *, share: float) -> None:
-        self._world = world
-        self._aim_s = share * world.promise_s
-        self._due: dict[str, tuple[list[float], list[float]]] = {name: ([], [0.0]) for name in trace.tenants}
-        """By tenant: when calls are due, in order, and the audio-seconds of all up to each."""
-        for call, through_s in zip(trace.calls, trace.through_s(), strict=True):
-            promise_s = trace.tenants[call.tenant].promise_s
-            times, sums = self._due[call.tenant]
-            times.append(through_s + share * (world.promise_s if promise_s is None else promise_s))
-            sums.append(sums[-1] + call.audio_s)
-
-    def _due_by(self, until_s: float, view: cluster.View) -> float:
-        """Return the audio-seconds that are due by a time and not done."""
-        due = 0.0
-        for name, (times, sums) in self._due.items():
-            done = view.arrived_audio_s[name] - view.waiting_audio_s[name]
-            left = max(0.0, sums[bisect.bisect_right(times, until_s)] - done)
-            limit = view.limits_per_s[name]
-            due += left if limit is None else min(left, limit * (until_s - view.now_s))
-        return due
-
-    def __call__(self, view: cluster.View) -> int:
-        """Return the fewest replicas that do what is due."""
-        per_s, cold_s = self._world.capacity_per_s, self._world.cold_start_s
-        first_s = max(self._aim_s, cold_s + self._aim_s / 4)
-        kept = new = 0.0
-        for times in (1.0, 1.5, 2.0, 3.0):
-            after_s = times * first_s
-            due = self._due_by(view.now_s + after_s, view)
-            kept = max(kept, due / (per_s * after_s))
-            if times < 2:  # what is due later can be ordered later
-                new = max(new, (due / per_s - view.ready * cold_s) / (after_s - cold_s))
-        return math.ceil((new if new > view.ready else min(kept, view.ready)) - 1e-9)
+        if direction == 0 or view.now_s - self._since[1] < delay_s:
+            return view.asked
+        self._since = (0, view.now_s)  # it has gone: the next change waits as long again
+        return wish

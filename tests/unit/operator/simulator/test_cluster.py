@@ -87,3 +87,32 @@ def test_the_view_counts_busy_seconds_and_saturation() -> None:
     assert (100.0, 10.0, True) == (by_time[50.0].done_audio_s, by_time[50.0].busy_s, by_time[50.0].is_saturated)
     assert (50.0, 5.0, False) == (by_time[60.0].done_audio_s, by_time[60.0].busy_s, by_time[60.0].is_saturated)
     assert not by_time[80.0].is_saturated
+
+
+def test_who_may_ask_early_is_asked_a_cold_start_before_the_trace_and_pays_for_it() -> None:
+    """The replica works as the call comes, having been paid for thirty seconds; others know nothing before."""
+    seen: list[float] = []
+
+    def one(view: cluster.View) -> int:
+        seen.append(view.now_s)
+        return 1
+
+    run = cluster.run(trace((0.0, "a", 100.0)), one, WORLD, interval_s=10, early_s=30.0)
+
+    assert [cluster.Finished("a", 10.0, is_late=False)] == list(run.finished)
+    assert 40.0 == run.gpu_s
+    assert [-30.0, -20.0, -10.0, 0.0] == seen
+
+
+def test_calls_that_are_due_later_are_counted_apart_too() -> None:
+    """They come on a topic of their own."""
+    made = trace((0.0, "a", 100.0), (0.0, "b", 100.0), (0.0, "b", 100.0), b=traces.Tenant(promise_s=3600.0))
+    seen: list[tuple[int, int]] = []
+
+    def one(view: cluster.View) -> int:
+        seen.append((view.waiting_calls, view.later_calls))
+        return 1
+
+    cluster.run(made, one, WORLD, interval_s=10)
+
+    assert (3, 2) == seen[0]

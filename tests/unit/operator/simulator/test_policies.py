@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
-from aftercall.operator.simulator import cluster, policies, traces
+from aftercall.operator.simulator import cluster, policies
 
 VIEW = cluster.View(
     now_s=0.0,
@@ -93,15 +94,23 @@ def test_keda_goes_to_zero_after_its_cooldown() -> None:
         assert last == asked
 
 
-def test_who_knows_what_will_come_is_in_time_with_little_more_than_the_work_takes() -> None:
-    """A day in which everything else about the world is hard: a cold start of three minutes."""
-    world = cluster.World(50.0, 180.0, tick_s=2.0)
-    trace = traces.synthetic(traces.Kind.DIURNAL, np.random.default_rng(1), peak_per_s=600.0)
+@pytest.mark.parametrize(
+    ("live", "later", "replicas"),
+    [
+        (60, 0, 6),
+        (20, 600, 6),  # a hundred calls a replica
+        (60, 500, 6),
+        (42, 800, 8),  # at most four more
+        (38, 380, 4),  # each within its tolerance
+        (0, 1, 1),
+    ],
+)
+def test_keda_with_a_trigger_for_each_topic_takes_the_larger_wish(live: int, later: int, replicas: int) -> None:
+    """What is due later is no live call."""
+    view = dataclasses.replace(VIEW, waiting_calls=live + later, later_calls=later)
+    scaler = keda(later_threshold=100.0, hpa=policies.Hpa(down_stabilization_s=0.0))
 
-    run = cluster.run(trace, policies.Oracle(trace, world, share=0.2), world, interval_s=10)
-
-    assert not any(each.is_late for each in run.finished)
-    assert run.gpu_s < 1.2 * trace.audio_s / world.capacity_per_s
+    assert replicas == scaler(view)
 
 
 def test_ray_serve_waits_before_it_goes_up_and_longer_before_it_goes_down() -> None:
@@ -117,3 +126,52 @@ def test_ray_serve_waits_before_it_goes_up_and_longer_before_it_goes_down() -> N
     assert [(0, 4), (20, 4), (30, 6), (40, 6), (630, 6), (640, 1)] == [
         each for each in seen if each[0] in {0, 20, 30, 40, 630, 640}
     ]
+
+
+def looked_at_by_ray(
+    scaler: policies.RayServe, asked: int, windows: list[int], *, ready: int | None = None
+) -> list[int]:
+    """Return what Ray asks for, looked at every ten seconds with so many windows of 25 s in flight."""
+    seen = []
+    for at, waiting in enumerate(windows):
+        audio_s = {"a": 25.0 * waiting}
+        there = asked if ready is None else ready
+        view = dataclasses.replace(VIEW, now_s=10.0 * at, asked=asked, ready=there, waiting_audio_s=audio_s)
+        asked = scaler(view)
+        seen.append(asked)
+    return seen
+
+
+def test_ray_serve_waits_its_delay_again_after_each_change() -> None:
+    """As Ray 2.60 does: what it had counted is forgotten once it has gone up or down."""
+    scaler = policies.RayServe(target_ongoing=10, max_in_flight=200, min_replicas=1, max_replicas=20)
+
+    assert [4, 4, 4, 6, 6, 6, 6, 7] == looked_at_by_ray(scaler, 4, [60, 60, 60, 60, 70, 70, 70, 70])
+
+
+def test_ray_serve_asks_for_no_second_replica_until_the_first_one_runs() -> None:
+    """And for the first one at once."""
+    scaler = policies.RayServe(target_ongoing=10, max_in_flight=200, min_replicas=0, max_replicas=20)
+
+    assert [0, 1, *[1] * 8] == looked_at_by_ray(scaler, 0, [0, *[200] * 9], ready=0)
+
+
+def test_ray_serve_decides_on_delays_as_ray_itself_does() -> None:
+    """Ray's own code on the same series of loads, for an hour of them."""
+    ray_policy = pytest.importorskip("ray.serve.autoscaling_policy")
+    config = pytest.importorskip("ray.serve.config").AutoscalingConfig(
+        min_replicas=1, max_replicas=20, target_ongoing_requests=10, upscale_delay_s=30, downscale_delay_s=60
+    )
+    rng = np.random.default_rng(5)
+    windows = [int(each) for each in np.repeat(rng.integers(0, 200, 120), rng.integers(1, 6, 120))]
+    theirs, target, state = [], 4, {}
+    for at, ongoing in enumerate(windows):
+        wish = max(1, min(20, math.ceil(ongoing / 10)))
+        target, state = ray_policy._apply_delay_logic(wish, target, config, state, _now=10.0 * at)
+        theirs.append(target)
+    scaler = policies.RayServe(
+        target_ongoing=10, max_in_flight=200, min_replicas=1, max_replicas=20, downscale_delay_s=60.0
+    )
+
+    assert theirs == looked_at_by_ray(scaler, 4, windows)
+    assert len(set(theirs)) > 10
