@@ -14,6 +14,7 @@ Manifest = dict[str, Any]
 """One Kubernetes object."""
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_AGAIN_S = 15.0
 
 
 class Refused(Exception):
@@ -46,9 +47,18 @@ class Client:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Manifest:
-        """Ask anything; raise `Refused` with what the server says against it."""
+        """Ask anything; raise `Refused` with what the server says against it.
+
+        A server that is asked too much says so for a moment, also of a kind whose definition has just changed: it is
+        asked again. It says the same of pods that a budget does not let go (POST), which is an answer.
+        """
         headers = {"Content-Type": content_type, "Accept": accept}
-        answer = self._http.request(method, path, params=params, headers=headers, json=body)
+        deadline = time.monotonic() + _AGAIN_S
+        while True:
+            answer = self._http.request(method, path, params=params, headers=headers, json=body)
+            if answer.status_code != 429 or method == "POST" or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         # Not by its content type: the index of OpenAPI documents is JSON that says that it is plain text.
         told = answer.json() if answer.text.startswith("{") else {"message": answer.text}
         if answer.status_code >= 400:
