@@ -6,6 +6,7 @@
 {{- include "aftercall.validation.components" $at -}}
 {{- include "aftercall.validation.tenants" $at -}}
 {{- include "aftercall.validation.network" $at -}}
+{{- include "aftercall.validation.settings" $at -}}
 {{- if not .Values.pools -}}
 {{- include "aftercall.problem" (merge (dict "key" "pools" "says" "name at least one, such as pools.main") $at) -}}
 {{- end -}}
@@ -113,7 +114,9 @@
 {{/* Two variables of one name are an error to server-side apply, and the second would win without it. */}}
 {{- define "aftercall.validation.env" -}}
 {{- $ours := list "AFTERCALL_SETTINGS_FILE" "AFTERCALL_REPORTING__NAME" "AFTERCALL_KAFKA__USERNAME" "AFTERCALL_STORE__ACCESS_KEY_ID" "AFTERCALL_API__KEYS" "HF_HUB_OFFLINE" "HF_HOME" "HOME" -}}
-{{- if include "aftercall.trust" .root -}}{{- $ours = concat $ours (list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE") -}}{{- end -}}
+{{- /* Servers of models trust what their image does. */ -}}
+{{- $server := or (eq .key "diarization.pod") (hasSuffix ".speech.pod" .key) -}}
+{{- if and (include "aftercall.trust" .root) (not $server) -}}{{- $ours = concat $ours (list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE") -}}{{- end -}}
 {{- $names := list -}}
 {{- range default list .pod.extraEnv -}}
 {{- include "aftercall.unless" (list $ (has .name $ours) (printf "%s.extraEnv" $.key) (printf "%s is set by the chart" .name)) -}}
@@ -144,6 +147,20 @@
 {{- include "aftercall.unless" (list $ (has .name $seen) "tenants.resources" (printf "%s is listed twice" .name)) -}}
 {{- include "aftercall.unless" (list $ (and $v.tests.enabled (eq .name $v.tests.tenant)) "tests.tenant" (printf "tenants.resources has %s already; the chart makes it" .name)) -}}
 {{- $seen = append $seen .name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Settings that other objects of the release follow, too: a port, a topic, a group. What sets all of these is a value. */}}
+{{- define "aftercall.validation.settings" -}}
+{{- $values := dict "kafka.bootstrap_servers" "kafka.bootstrapServers" "kafka.topics" "topics of the pool" "kafka.group" "consumerGroup of the pool" "kafka.deferred_topic" "deferredTopic of the pool" "kafka.parked_topic" "parkedTopic of the pool" "kafka.transcripts_topic" "kafka.topics.transcripts" "kafka.dead_letter_topic" "kafka.topics.deadLetter" "kafka.drain_s" "consumers.drainSeconds of the pool" "store.bucket" "s3.bucket" "intake.promise_s" "promiseSeconds of the pool" "intake.tenants_file" "tenants.source" "speech.backend" "backend of the pool" "speech.url" "backend of the pool" "reporting.url" "operator.enabled" "reporting.pool" "the pool's own name" "api.port" "api.service" "api.host" "api.service" "telemetry.port" "monitoring.podMonitors" "telemetry.host" "monitoring.podMonitors" "operator.port" "operator.enabled" "operator.host" "operator.enabled" "operator.namespace" "the release's own namespace" "operator.lease" "fullnameOverride" "operator.service_accounts" "fullnameOverride" "operator.grant_lease_s" "operator.grantLeaseSeconds" "operator.tenants_config_maps" "tenants.shards" "serving.replicas" "speech.minReplicas of the pool" "serving.gpus" "ray.replicasPerWorker of the pool" "serving.drain_s" "speech.drainSeconds of the pool" -}}
+{{- $v := .root.Values -}}
+{{- $given := dict "settings" $v.settings "operator.settings" $v.operator.settings "api.settings" $v.api.settings "relay.settings" $v.relay.settings -}}
+{{- range $name, $pool := include "aftercall.pools" .root | fromYaml -}}{{- $_ := set $given (printf "pools.%s.settings" $name) $pool.settings -}}{{- end -}}
+{{- range $at, $settings := $given -}}
+{{- range $path, $value := $values -}}
+{{- $keys := splitList "." $path -}}
+{{- include "aftercall.unless" (list $ (hasKey (default dict (get (default dict $settings) (first $keys))) (last $keys)) (printf "%s.%s" $at $path) (printf "other objects of the release would not follow; what sets it for all is %s" $value)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

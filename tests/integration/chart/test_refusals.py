@@ -43,6 +43,11 @@ NO_OPERATOR = {
     "pools.main.speech.replicas": 1,
     "pools.main.consumers.replicas": 1,
 }
+# Servers of models read no authorities of the chart's, so that theirs may be said.
+TRUSTED = {
+    "trust.existingConfigMap": "authorities",
+    "pools.main.speech.pod.extraEnv": [{"name": "SSL_CERT_FILE", "value": "/x"}],
+}
 OPEN = [{"ports": [{"port": 443}]}]
 CLOSED = {
     "networkPolicy.enabled": True,
@@ -162,6 +167,12 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
     ),
     ({"relay.pod.extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}, "relay.pod.extraEnv", "twice"),
     ({"tests.timeoutSeconds": 60}, "tests.timeoutSeconds", "cold start"),
+    ({"settings.kafka.deferred_topic": "d"}, "settings.kafka.deferred_topic", "deferredTopic of the pool"),
+    ({"pools.main.settings.kafka.group": "g"}, "pools.main.settings.kafka.group", "consumerGroup of the pool"),
+    ({"poolDefaults.settings.intake.promise_s": 9}, "pools.main.settings.intake.promise_s", "promiseSeconds"),
+    ({"relay.settings.telemetry.port": 9000}, "relay.settings.telemetry.port", "monitoring.podMonitors"),
+    ({"operator.settings.operator.port": 9000}, "operator.settings.operator.port", "would not follow"),
+    ({"api.settings.api.port": 9000}, "api.settings.api.port", "would not follow"),
     ({"tenants.source": "File"}, "tenants.list", "nobody would be served"),
     (
         {"tenants.source": "File", "tenants.list": [{"name": "aftercall-test"}], "tenants.existingConfigMap": "t"},
@@ -276,7 +287,7 @@ def refused(program: helm.Helm, folder: pathlib.Path, values: dict[str, typing.A
 
 def test_the_base_is_taken(helm3: helm.Helm, tmp_path: pathlib.Path) -> None:
     """So that it is the one change that is refused; and so are the layers that several rows share."""
-    for layer in ({}, SECOND, NO_OPERATOR, CLOSED, EXTERNAL):
+    for layer in ({}, SECOND, NO_OPERATOR, CLOSED, EXTERNAL, TRUSTED):
         file = tmp_path / "values.yaml"
         file.write_text(yaml.safe_dump(told(layer)))
         helm3.run("template", "calls", str(conftest.CHART), f"--values={file}")
