@@ -317,7 +317,9 @@ def test_crds_that_come_with_an_upgrade_bring_pools_and_tenants(
     """Of a release that began without an operator."""
     release = Release(control_plane, tmp_path, bare, EXTERNAL, major)
     without = {
-        **{"operator": {"enabled": False}, "crds": {"install": False}, "tests": {"enabled": False}},
+        "operator": {"enabled": False},
+        "crds": {"install": False},
+        "tests": {"enabled": False},
         "tenants": {"source": "File", "list": [{"name": "acme", "egress_hosts": ["stt.example.com"]}], "resources": []},
         "pools": {"main": {"consumers": {"replicas": 1}}},
     }
