@@ -28,7 +28,7 @@ from aftercall.operator import (
     measures,
     notices,
     offsets,
-    pool,
+    presence,
     processes,
     targets,
     tending,
@@ -65,7 +65,7 @@ class Operator:
         self._kinds = {kube.POOLS: self._pools, kube.TENANTS: self._tenants}
         self._generations: dict[tuple[kube.Resource, str], object] = {}
         self._listed_at_s = now()
-        self.exchange = exchange.Exchange(lease_s=configured.grant_lease_s, stale_s=pool.STALE_S)
+        self.exchange = exchange.Exchange(lease_s=configured.grant_lease_s, stale_s=presence.STALE_S)
         self.lease = lease.Lease(
             client,
             configured.lease,
