@@ -193,8 +193,21 @@ class Poller:
             self._stopping.wait(_RETRY_S)
 
     def _poll(self, consumer: kafka.KafkaConsumer) -> None:
+        import kafka.errors
+
         polled = consumer.poll(timeout_ms=_POLL_MS)
+        try:
+            owned = self._take(consumer, polled)
+        except kafka.errors.KafkaError as exc:
+            # Polling on would commit beyond these records: the client gives nothing out again. The next one does.
+            raise RuntimeError("records were read that could not be taken") from exc
         self._last_poll_s = self._clock()
+        self._commit(consumer, owned)
+
+    def _take(
+        self, consumer: kafka.KafkaConsumer, polled: Mapping[typing.Any, Sequence[typing.Any]]
+    ) -> set[places.Partition]:
+        """Deliver what was polled of partitions that are ours still; return all that are."""
         if membership.rejoin(consumer):
             log.info("join taken up again")
         owned = membership.owned(consumer)
@@ -211,7 +224,7 @@ class Poller:
                 fresh = self._assigned.take(at, raw)
                 if fresh:
                     self._deliver(fresh)
-        self._commit(consumer, owned)
+        return owned
 
     def _restore(self, consumer: kafka.KafkaConsumer, at: places.Partition) -> None:
         """Read the state of a partition back from its last commit when it has just been assigned."""

@@ -42,6 +42,8 @@ class Cluster:
         self.steps = collections.deque(steps)
         self.clients: list[Client] = []
         self.committed: list[Any] = []
+        self.forbidden: list[Exception] = []
+        """What reading commits raises, one after the other."""
         self.is_idle = threading.Event()
 
 
@@ -75,6 +77,8 @@ class Client:
 
     def committed(self, at: Any, *, metadata: bool) -> Any:
         """Return the last commit."""
+        if self.cluster.forbidden:
+            raise self.cluster.forbidden.pop(0)
         return self.cluster.committed[-1] if self.cluster.committed else None
 
     def position(self, at: Any, *, timeout_ms: int) -> int:
@@ -224,6 +228,17 @@ def test_a_client_that_breaks_commits_what_is_done_as_it_is_closed(rig_of: Build
     rig.run()
 
     assert [0, 1, "withdrawn", 1, 2] == rig.offsets()
+
+
+def test_records_whose_last_commit_cannot_be_read_are_read_again(rig_of: Build) -> None:
+    """The client gives them out once: going on with it would commit beyond them, and nobody would have heard them."""
+    cluster = Cluster(give(0, 1), give_all)
+    cluster.forbidden.append(kafka_errors.GroupAuthorizationFailedError())
+    rig = rig_of(cluster)
+    rig.run()
+
+    assert [0, 1, 2] == rig.offsets()
+    assert [True, False] == [each.is_closed for each in cluster.clients]
 
 
 def test_what_the_client_mends_by_itself_is_left_to_it(rig_of: Build) -> None:
