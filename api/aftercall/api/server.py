@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import pathlib
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -17,11 +18,13 @@ _DRAIN_S = 5
 _IDLE_S = 30
 _MAX_HEAD_BYTES = 32 * 1024  # of a head that has not ended yet; the gate has a limit for whole ones
 
+_PORTS_FAULT = frozenset({errno.EADDRINUSE, errno.EACCES})
 
-def listen(host: str, port: int) -> socket.socket:
+
+def listen(host: str, port: int, *, section: str = "api") -> socket.socket:
     """Bind and return the listening socket; raise `errors.ConfigurationError` where that cannot be.
 
-    Port 0 takes a free one; `getsockname` of the socket tells which.
+    Port 0 takes a free one; `getsockname` of the socket tells which. `section` is where host and port are set.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -34,17 +37,22 @@ def listen(host: str, port: int) -> socket.socket:
             found.close()
             raise
     except OSError as exc:
-        raise errors.ConfigurationError(f"cannot listen on {host} port {port}: {exc.strerror or exc}") from exc
+        setting = f"{section}.port" if exc.errno in _PORTS_FAULT else f"{section}.host"
+        raise errors.ConfigurationError(
+            f"{setting}: cannot listen on {host} port {port}: {exc.strerror or exc}"
+        ) from exc
     return found
 
 
 @contextlib.asynccontextmanager
-async def alongside(configured: sections.Telemetry, app: fastapi.FastAPI) -> AsyncIterator[None]:
+async def alongside(
+    configured: sections.Telemetry, app: fastapi.FastAPI, *, section: str = "telemetry"
+) -> AsyncIterator[None]:
     """Serve an application while something else runs; nothing where no port is set."""
     if configured.port is None:
         yield
         return
-    listening = listen(configured.host, configured.port)
+    listening = listen(configured.host, configured.port, section=section)
     stopping = asyncio.Event()
     serving = asyncio.create_task(serve(app, listening, stopping), name="probes")
     try:

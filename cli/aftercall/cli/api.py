@@ -65,7 +65,7 @@ async def run(configured: settings.Settings, ours: deployment.Deployment, observ
         )
         serving = sections.Telemetry(host=configured.api.host, port=configured.api.port)
         told = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)
-        async with server.alongside(configured.telemetry, told), server.alongside(serving, app):
+        async with server.alongside(configured.telemetry, told), server.alongside(serving, app, section="api"):
             typer.echo(f"aftercall is ready: serves transcripts of {configured.store.bucket}", err=True)
             await policies.watch(stopping)
 

@@ -74,7 +74,7 @@ async def run(configured: settings.Settings) -> None:
                 why_not_healthy=operator.why_not_healthy,
                 exposition=functools.partial(_exposition, operator, observe),
             )
-            listening = server.listen(ours.host, ours.port)
+            listening = server.listen(ours.host, ours.port, section="operator")
             host, port = listening.getsockname()[:2]
             typer.echo(
                 f"aftercall looks after pools and tenants of namespace {client.namespace}, hears reports at"

@@ -224,7 +224,10 @@ class Pod:
 
     def why_not_healthy(self) -> str | None:
         """Say what has stood still for so long that a new start is better."""
-        return None if self._reporter is None else self._reporter.why_not_reporting()
+        why = self.poller.why_not_alive()
+        if why is None and self._reporter is not None:
+            why = self._reporter.why_not_reporting()
+        return why
 
     def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the metrics as they are now."""

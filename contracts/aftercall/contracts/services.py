@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pathlib
 import re
+import urllib.parse
 from typing import Annotated, Any, Literal
 
 import pydantic
 
 from aftercall.contracts import sections
 from aftercall.contracts import tenants as policies
+
+_CLICKHOUSE_PORTS = {"http": 8123, "https": 8443}
 
 
 class TopicBinding(sections.Section):
@@ -140,7 +143,8 @@ class ClickHouse(sections.Section):
     """Where rows of transcripts go. `aftercall up` has a ClickHouse of its own; for the relay this names one."""
 
     url: pydantic.HttpUrl | None = None
-    """HTTP or HTTPS address of a server, such as `https://clickhouse:8443`."""
+    """HTTP or HTTPS address of a server, such as `https://clickhouse:8443`; without a port, ClickHouse's own: 8443 for
+    HTTPS and 8123 for HTTP."""
     database: str = "default"
     """Database that holds the tables, which are created where they are missing."""
     username: str = "default"
@@ -153,3 +157,16 @@ class ClickHouse(sections.Section):
     """Seconds after which an outcome without a row counts as missing."""
     folder: pathlib.Path | None = None
     """Folder for a ClickHouse inside the relay's own process, where there is no server."""
+
+    @pydantic.field_validator("url", mode="wrap")
+    @classmethod
+    def _has_the_port_that_is_meant(cls, value: Any, parse: pydantic.ValidatorFunctionWrapHandler) -> Any:
+        # Once parsed, `https://clickhouse` and `https://clickhouse:443` are one; the first means 8443.
+        found = parse(value)
+        if not isinstance(value, str):
+            return found
+        written = urllib.parse.urlsplit(value.strip())
+        if written.port is not None:
+            return found
+        port = _CLICKHOUSE_PORTS[found.scheme]
+        return parse(written._replace(netloc=f"{written.netloc.rstrip(':')}:{port}").geturl())

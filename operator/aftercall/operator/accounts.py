@@ -8,13 +8,17 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from aftercall.operator import kube
+from aftercall.operator import failures, kube
 
 _KNOWN_S = 60.0
 """For how long an answer holds: a consumer reports every few seconds, and pods do not change their accounts."""
 _UNKNOWN_S = 10.0
 _MOST = 10_000
 _REVIEWS_AT_ONCE = 16
+_PLACE_S = 3.0
+"""For how long a caller waits for a place. At 20 ms a review, 16 at once are 2,400 callers in that time. Where the API
+server hangs each review takes its 10 s, and the 160th caller would be answered after 100; but a consumer gives up after
+10 s, and its next report would stand in line behind the one that nobody waits for any more."""
 _PREFIX = "system:serviceaccount:"
 _POD = "authentication.kubernetes.io/pod-name"
 
@@ -43,11 +47,24 @@ class Accounts:
         now_s = self._now()
         known = self._known.get(key)
         if known is None or now_s >= known[1]:
-            async with self._places:  # however many tokens are tried, the API server is asked for a few at a time
+            await self._wait_for_a_place()
+            try:
                 known = self._known.get(key)
                 if known is None or now_s >= known[1]:
                     known = await self._review(token, key)
+            finally:
+                self._places.release()
         return known[0]
+
+    async def _wait_for_a_place(self) -> None:
+        """However many tokens are tried, the API server is asked for a few at a time."""
+        try:
+            async with asyncio.timeout(_PLACE_S):
+                await self._places.acquire()
+        except TimeoutError as exc:
+            raise failures.UnavailableError(
+                f"cannot create tokenreviews: {_REVIEWS_AT_ONCE} are under way, and none made room for {_PLACE_S:g} s"
+            ) from exc
 
     async def _review(self, token: str, key: bytes) -> tuple[Caller | None, float]:
         asked = {"spec": {"token": token, "audiences": [self._audience]}}

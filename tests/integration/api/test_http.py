@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import doubles
+import fastapi
 import pytest
 
 from aftercall.api import server
-from aftercall.contracts import errors
+from aftercall.contracts import errors, sections
 
 Serve = Callable[..., Any]
 
@@ -238,9 +239,23 @@ def test_from_the_moment_it_listens_nobody_is_refused() -> None:
 
 
 def test_an_address_that_cannot_be_bound_is_told_by_name() -> None:
-    """In use, or not of this machine."""
+    """In use, or not of this machine; and where it is set."""
     with server.listen("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
-        for host, at in (("127.0.0.1", port), ("192.0.2.1", 0), ("no.such.host.invalid", 0)):
-            with pytest.raises(errors.ConfigurationError, match=rf"cannot listen on {host} port {at}: "):
-                server.listen(host, at)
+        for host, at, setting in (
+            ("127.0.0.1", port, "operator.port"),
+            ("192.0.2.1", 0, "operator.host"),
+            ("no.such.host.invalid", 0, "operator.host"),
+        ):
+            with pytest.raises(errors.ConfigurationError, match=rf"^{setting}: cannot listen on {host} port {at}: "):
+                server.listen(host, at, section="operator")
+
+
+async def test_two_processes_of_one_host_want_two_ports_for_their_metrics() -> None:
+    """As where one settings file is given to both."""
+    app = fastapi.FastAPI()
+    with server.listen("127.0.0.1", 0) as bound:
+        configured = sections.Telemetry(port=bound.getsockname()[1])
+        with pytest.raises(errors.ConfigurationError, match=r"^telemetry\.port: .*: Address already in use$"):
+            async with server.alongside(configured, app):
+                """Nothing is served."""

@@ -87,6 +87,22 @@ def test_a_marker_behind_the_last_record_is_no_work(kafka: broker.Broker, names:
         assert [] == second.read
 
 
+@pytest.mark.timeout(120)
+def test_a_member_whose_client_has_ended_goes_on_with_another(kafka: broker.Broker, names: str) -> None:
+    """Its connections and their thread are gone; the broker lets another in once it misses its heartbeats."""
+    kafka.create_topics({names: 1})
+    operated.publish(kafka.address, names, 2, partitions=[0, 0])
+    with member(kafka.address, names, session_timeout_ms=6000, heartbeat_interval_ms=500) as one:
+        cluster.wait_until(lambda: lag(kafka.address, names, 0) == 0, timeout_s=20, what="the end")
+        assert one.poller._consumer is not None
+        one.poller._consumer._client.close()
+        operated.publish(kafka.address, names, 2, partitions=[0, 0])
+        cluster.wait_until(lambda: lag(kafka.address, names, 0) == 0, timeout_s=60, what="the end again")
+
+        assert [0, 1, 2, 3] == [place.offset for place in one.read]
+        assert one.poller.why_not_alive() is None
+
+
 @pytest.fixture
 def slow(tmp_path: pathlib.Path) -> Iterator[tuple[broker.Broker, proxy.Proxy]]:
     """A broker behind a proxy."""

@@ -109,3 +109,27 @@ async def test_many_tokens_at_once_are_asked_for_a_few_at_a_time() -> None:
     await asyncio.gather(*(known.tell(str(at)) for at in range(100)))
 
     assert 16 == most
+
+
+async def test_nobody_waits_in_line_behind_an_api_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds no place soon is told so, as of a review that fails; and finds one once reviews end again."""
+    monkeypatch.setattr(accounts, "_PLACE_S", 0.01)
+    answers = asyncio.Event()
+
+    class Hanging(testing.FakeKubernetes):
+        async def create(self, resource: kube.Resource, body: kube.Object) -> kube.Object:
+            await answers.wait()
+            return await super().create(resource, body)
+
+    cluster = Hanging()
+    cluster.tokens |= {str(at): status() for at in range(100)}
+    known = told(cluster, testing.Clock())
+    asked = [asyncio.create_task(known.tell(str(at))) for at in range(100)]
+    in_line, _ = await asyncio.wait(asked[16:], timeout=10)
+
+    assert 84 == len(in_line)
+    assert {failures.UnavailableError} == {type(each.exception()) for each in in_line}
+    monkeypatch.undo()
+    answers.set()
+    found = await asyncio.gather(*asked[:16], *(known.tell(str(at)) for at in range(100)))
+    assert [accounts.Caller("consumers", "calls-consumers-1")] * 116 == found

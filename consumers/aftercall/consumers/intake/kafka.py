@@ -88,6 +88,7 @@ class Poller:
         self._withdraw = withdraw
         self._clock = clock
         self._config = dict(config)
+        self._consumer: kafka.KafkaConsumer | None = None
         self._assigned = assignments.Assignments(self._bounds, clock)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-poll", daemon=True)
@@ -113,6 +114,12 @@ class Poller:
             return "nothing was polled yet"
         silent_s = self._clock() - self._last_poll_s
         return f"nothing was polled for {silent_s:.0f} s" if silent_s > self._max_poll_interval_s else None
+
+    def why_not_alive(self) -> str | None:
+        """Say that the poll thread has ended without being told to; nothing in this process begins it anew."""
+        has_begun = self._thread.ident is not None
+        has_ended = has_begun and not self._thread.is_alive() and not self._stopping.is_set()
+        return "the poll thread has ended" if has_ended else None
 
     def finish(self, place: places.Place) -> None:
         """Note that a record needs no more work; one of an assignment that has ended changes nothing."""
@@ -147,15 +154,33 @@ class Poller:
                 )
             except kafka.errors.KafkaError as exc:
                 log.warning("kafka is not reached", extra={"error": type(exc).__name__})
-                self._stopping.wait(_RETRY_S)
-                continue
-            try:
-                consumer.subscribe(self._topics, listener=_listener(self, consumer))
-                while not self._stopping.is_set():
-                    self._poll_safely(consumer)
-            finally:
-                consumer.close(timeout_ms=10_000)  # calls the listener, which commits
-                self._drop(self._assigned.known())
+            else:
+                self._live(consumer)
+            self._stopping.wait(_RETRY_S)
+
+    def _live(self, consumer: kafka.KafkaConsumer) -> None:
+        """Poll with one consumer until told to stop, or until it breaks."""
+        self._consumer = consumer
+        try:
+            consumer.subscribe(self._topics, listener=_listener(self, consumer))
+            while not self._stopping.is_set():
+                self._poll_safely(consumer)
+        except Exception:
+            # The client's own thread has ended, which it never begins anew, or somebody has made a mistake: what it has
+            # given out last may have got lost on the way. The next one reads everything again that is not committed.
+            log.exception("consumer broke off")
+        finally:
+            self._end(consumer)
+
+    def _end(self, consumer: kafka.KafkaConsumer) -> None:
+        try:
+            consumer.close(timeout_ms=10_000)  # calls the listener, which commits
+        except Exception:  # the broker takes it for dead before long
+            log.exception("consumer not closed")
+        finally:
+            self._consumer = None
+            # Else the next one's partitions would begin where this one's are, and commit what was never read again.
+            self._drop(self._assigned.known())
 
     def _poll_safely(self, consumer: kafka.KafkaConsumer) -> None:
         import kafka.errors
@@ -168,8 +193,21 @@ class Poller:
             self._stopping.wait(_RETRY_S)
 
     def _poll(self, consumer: kafka.KafkaConsumer) -> None:
+        import kafka.errors
+
         polled = consumer.poll(timeout_ms=_POLL_MS)
+        try:
+            owned = self._take(consumer, polled)
+        except kafka.errors.KafkaError as exc:
+            # Polling on would commit beyond these records: the client gives nothing out again. The next one does.
+            raise RuntimeError("records were read that could not be taken") from exc
         self._last_poll_s = self._clock()
+        self._commit(consumer, owned)
+
+    def _take(
+        self, consumer: kafka.KafkaConsumer, polled: Mapping[typing.Any, Sequence[typing.Any]]
+    ) -> set[places.Partition]:
+        """Deliver what was polled of partitions that are ours still; return all that are."""
         if membership.rejoin(consumer):
             log.info("join taken up again")
         owned = membership.owned(consumer)
@@ -186,7 +224,7 @@ class Poller:
                 fresh = self._assigned.take(at, raw)
                 if fresh:
                     self._deliver(fresh)
-        self._commit(consumer, owned)
+        return owned
 
     def _restore(self, consumer: kafka.KafkaConsumer, at: places.Partition) -> None:
         """Read the state of a partition back from its last commit when it has just been assigned."""
@@ -215,6 +253,10 @@ class Poller:
         log.info("commit not taken", extra={"error": type(answer).__name__})
         self._assigned.refused([(at.topic, at.partition) for at in told])
 
+    def _has_given_up(self, consumer: kafka.KafkaConsumer) -> bool:
+        """Say that a consumer has no say any more: one that could not be closed may speak of what the next one has."""
+        return self._consumer is not consumer
+
     def _drop(self, partitions: Collection[places.Partition]) -> None:
         gone = self._assigned.drop(partitions)
         if gone:
@@ -231,6 +273,8 @@ def _listener(poller: Poller, consumer: kafka.KafkaConsumer) -> typing.Any:
             """Do nothing: a partition's state is read when its first records come, on the poll thread."""
 
         async def on_partitions_revoked(self, revoked: Collection[typing.Any]) -> None:
+            if poller._has_given_up(consumer):
+                return
             partitions = [(at.topic, at.partition) for at in revoked]
             due = poller._assigned.due(of=partitions)
             if due:
@@ -241,6 +285,8 @@ def _listener(poller: Poller, consumer: kafka.KafkaConsumer) -> typing.Any:
             poller._drop(partitions)
 
         async def on_partitions_lost(self, lost: Collection[typing.Any]) -> None:
+            if poller._has_given_up(consumer):
+                return
             log.warning("partitions lost", extra={"partitions": len(lost)})
             poller._drop([(at.topic, at.partition) for at in lost])
 

@@ -57,6 +57,7 @@ class ClickHouse:
 
             return clickhouse_connect.get_client(
                 dsn=str(url),
+                port=url.port,  # else none is 8443 or 8123, and an address has none that names its scheme's own
                 interface=url.scheme,  # else it goes by the port, and would speak in the clear to https on another
                 database=configured.database,
                 username=configured.username,
