@@ -224,16 +224,6 @@ _CONSUMING = Group(
             f"{_POOL}: two recordings came under one identity",
             "The transcript of the second was put in quarantine: an upstream service uses an id twice.",
         ),
-        Alert(
-            "AftercallPartDown",
-            promql(f"""
-                {foreign.UP}{{component=~"consumers|relay|operator|api|diarization"}} == 0
-            """),
-            "10m",
-            Severity.TICKET,
-            "{{ $labels.component }} {{ $labels.pod }} of {{ $labels.namespace }} does not answer Prometheus",
-            "Its metrics are missing from every board and alert. It may work on all the same.",
-        ),
     ),
 )
 

@@ -87,9 +87,7 @@ async def test_a_look_that_never_ends_is_broken_off() -> None:
         # From when it was begun with: a process that has never ended a look has an age, too.
         assert began_s == world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls")
         world.offsets.late.clear()
-        await until(
-            world, lambda: began_s + 60 == world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls")
-        )
+        await until(world, lambda: began_s + 60 == world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls"))
 
 
 async def test_a_mistake_that_one_pool_brings_out_stops_no_other() -> None:
