@@ -140,6 +140,7 @@ class Service:
         """Start every process, and let recordings come."""
         for name, ours in self._clusters.items():
             ours.create()
+            ours.kafka.create_topics({_bulk(ours): 1})
             for at, (_, _, pcm) in enumerate(material.sentences(4)):
                 obstore.put(ours.bucket(ours.inbox), f"sentence-{at}.wav", material.wav(pcm, 16_000))
             scaling = {"minReplicas": 1, "maxReplicas": 2, "capacityAudioSecondsPerMinute": 3000}
@@ -189,7 +190,9 @@ class Service:
                 "AFTERCALL_SHADOW__THREADS": "1",
             },
         }[name]
-        env = self._clusters[name].env(
+        ours = self._clusters[name]
+        env = ours.env(
+            AFTERCALL_KAFKA__TOPICS=f"[{{name: {ours.recordings}}}, {{name: {_bulk(ours)}, lane: bulk}}]",
             AFTERCALL_TELEMETRY__PORT=str(self._ports[name]),
             AFTERCALL_TELEMETRY__OTLP_ENDPOINT=f"http://127.0.0.1:{process.free_port()}",  # nobody: ids are enough
             AFTERCALL_INTAKE__TENANTS_FILE=str(self._tenants),
@@ -262,6 +265,9 @@ class Service:
                     "language": "en",
                 }
                 ours.announce([events.RecordingReady.model_validate(told)])
+                if at % 4 == 0:
+                    told["call_id"] = f"b{at}"
+                    ours.announce([events.RecordingReady.model_validate(told)], topic=_bulk(ours))
             if self._stopping.wait(1.5):
                 return
 
@@ -301,6 +307,10 @@ class Service:
         for one in self._running:
             one.kill()
         self._space.stop()
+
+
+def _bulk(ours: cluster.Cluster) -> str:
+    return f"{ours.name}.bulk"
 
 
 @contextlib.contextmanager
