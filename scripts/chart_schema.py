@@ -67,6 +67,7 @@ _DNS = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NAME = text(rf"{_DNS}(\.{_DNS})*")
 NEEDED_NAME = text(rf"{_DNS}(\.{_DNS})*", may_be_empty=False)
 KEY = text(r"[-._a-zA-Z0-9]+")
+NEEDED_KEY = text(r"[-._a-zA-Z0-9]+", may_be_empty=False)
 TOPIC = text(r"[a-zA-Z0-9._-]{1,249}")
 BUCKET = text(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", may_be_empty=False)
 URL = text(r"https?://[^\s/]+(/\S*)?")
@@ -256,7 +257,7 @@ def values() -> Schema:
             logFormat=one_of("json", "text"),
         ),
         settings=named("settings"),
-        trust=closed(existingConfigMap=NAME, existingSecret=NAME, caKey=KEY),
+        trust=closed(existingConfigMap=NAME, existingSecret=NAME, caKey=NEEDED_KEY),
         serviceAccount=closed(annotations=STRINGS),
         podDefaults=named("pod"),
         priorityClasses=closed(create=FLAG, **dict.fromkeys(("speech", "consumers", "control"), PRIORITY)),
@@ -320,6 +321,7 @@ def values() -> Schema:
             monitoringNamespace=STRINGS,
             kubeRayNamespace=STRINGS,
             apiFrom=RULES,
+            speechFrom=RULES,
             egress=closed(**dict.fromkeys(EGRESS, RULES)),
         ),
         monitoring=closed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aftercall.contracts import pools, reports
-from aftercall.operator import exchange, fleets, kube, looking, notices, pool, targets, testing
+from aftercall.operator import exchange, fleets, kube, looking, notices, presence, targets, testing
 
 SPEC: dict[str, Any] = {
     "consumerGroup": "g",
@@ -29,7 +29,7 @@ class World:
         self.clock = testing.Clock()
         self.offsets = testing.FakeOffsets()
         self.measured = testing.Measured()
-        self.exchange = exchange.Exchange(lease_s=900.0, stale_s=pool.STALE_S)
+        self.exchange = exchange.Exchange(lease_s=900.0, stale_s=presence.STALE_S)
         self.exchange.begin(1, now_s=self.clock())
         self.is_leading = True
         self.offsets.unread("recordings", 0, 0, 0, 0)

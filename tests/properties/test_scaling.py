@@ -27,6 +27,7 @@ POLICIES = st.builds(
     promise_s=st.none() | st.floats(1, 3600),
     max_step=st.none() | st.integers(1, 10),
 )
+HELD_BACK = (scaling.Reason.CONSUMERS_FIRST, scaling.Reason.UNKNOWN_BACKLOG)
 AUDIO = st.floats(0, 1e7)
 LATER = st.builds(demand.Later, AUDIO, st.floats(60, 1e5))
 SHARES = st.builds(
@@ -44,7 +45,7 @@ FLEETS = st.builds(
     capacity_per_s=st.floats(0.1, 1000),
     ceiling=st.none() | st.integers(0, 60),
     useful=st.none() | st.integers(0, 60),
-    is_held_back=st.booleans(),
+    held_back=st.sampled_from([None, *HELD_BACK]),
 )
 STATES = st.builds(
     scaling.State,
@@ -193,7 +194,7 @@ def walk(decide: Decide, steps: int, seed: int = 1) -> collections.Counter[str]:
                 50.0,
                 ceiling=rng.randint(0, 20) if rng.random() < 0.02 else None,
                 useful=rng.randint(0, 20) if rng.random() < 0.1 else None,
-                is_held_back=rng.random() < 0.05,
+                held_back=rng.choice(HELD_BACK) if rng.random() < 0.05 else None,
             )
             is_blind = now_s - whole_at_s >= max(policy.window_s, 60.0)
             whole_at_s = now_s if wanted.is_whole else whole_at_s

@@ -179,13 +179,14 @@ readinessProbe:
 - name: models
   image: {{ include "aftercall.image" (dict "root" .root "image" $models.image) }}
   imagePullPolicy: {{ $models.image.pullPolicy }}
-  command: [cp, -R, {{ printf "%s/." $models.image.folder }}, {{ $models.path }}]
+  # Mounted at models.path, the empty volume would hide the image's own folder of that name.
+  command: [cp, -R, {{ printf "%s/." $models.image.folder }}, /aftercall-models]
   {{- include "aftercall.containerSecurity" . | nindent 2 }}
   resources:
     requests: {cpu: 100m, memory: 64Mi}
     limits: {memory: 256Mi}
   volumeMounts:
-    - {name: models, mountPath: {{ $models.path }}}
+    - {name: models, mountPath: /aftercall-models}
 {{- end }}
 {{- end -}}
 

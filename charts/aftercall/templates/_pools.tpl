@@ -138,7 +138,7 @@ that takes it away by a hook, too. */}}
 {{- if $there }}
 {{- include "aftercall.customResource.one" (merge (dict "annotations" (dict "aftercall.io/made-by" (printf "revision-%d" (int .root.Release.Revision)))) .) }}
 {{- else }}
-{{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-install,post-rollback" "helm.sh/hook-weight" "20") $owned)) .) }}
+{{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-install,post-upgrade,post-rollback" "helm.sh/hook-weight" "20") $owned)) .) }}
 {{- /* CRDs that are not kept take them along as they go, and no object of a kind that is gone can be made. */}}
 {{- if or .root.Values.crds.keep (not .root.Values.crds.install) }}
 {{- include "aftercall.customResource.one" (merge (dict "annotations" (merge (dict "helm.sh/hook" "post-delete" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded") $owned)) .) }}
@@ -157,7 +157,9 @@ upgrade takes these away: by Helm's rules it deletes, makes, and deletes again. 
 all that is lost is what was learned of a replica. An object that no hook made last says so by its annotation, which is
 another one in each revision, so that Helm writes it. */}}
 {{- define "aftercall.outdated" -}}
-{{- if .root.Release.IsUpgrade -}}
+{{- /* A kind that comes with this upgrade cannot be looked up. */ -}}
+{{- $there := include "aftercall.has" (dict "root" .root "said" "Auto" "kind" "aftercall.io/v1alpha1/TranscriptionPool") -}}
+{{- if and .root.Release.IsUpgrade $there -}}
 {{- $wanted := dict -}}
 {{- range (include "aftercall.customResources" .root | fromYaml).all -}}
 {{- $_ := set $wanted (printf "%s %s" .kind .name) (include "aftercall.madeByHook" .) -}}

@@ -116,7 +116,8 @@
 {{- end -}}
 {{- /* Pools say theirs; this one is of pools that are made beside the chart. */ -}}
 {{- $made := dict "operator" $operator "kafka" (dict "deferred_topic" $v.kafka.topics.deferred) -}}
-{{- include "aftercall.settings.whole" (dict "root" . "made" $made "over" $v.operator.settings) -}}
+{{- /* It reads no recordings. */ -}}
+{{- omit (include "aftercall.settings.whole" (dict "root" . "made" $made "over" $v.operator.settings) | fromYaml) "store" | toYaml -}}
 {{- end -}}
 
 {{- define "aftercall.settings.api" -}}
@@ -146,12 +147,18 @@
 {{- include "aftercall.settings.whole" (dict "root" . "made" $made "over" $v.relay.settings) -}}
 {{- end -}}
 
+{{/* How many replicas Ray Serve begins with, and stays at where there is no operator: (dict "root" $ "pool" <pool>). It
+deploys nothing with none, so a pool that may sleep begins with one, which the operator takes away. */}}
+{{- define "aftercall.ray.replicas" -}}
+{{- max 1 (ternary .pool.speech.minReplicas .pool.speech.replicas .root.Values.operator.enabled | int) -}}
+{{- end -}}
+
 {{/* Of a Ray cluster: (dict "root" $ "pool" <pool>). */}}
 {{- define "aftercall.settings.ray" -}}
 {{- $pool := .pool -}}
 {{- $gpus := ternary (divf (float64 $pool.speech.gpu.count) (float64 $pool.ray.replicasPerWorker)) 0.0 (eq $pool.speech.device "cuda") -}}
 {{- $speech := dict "engine" $pool.model.engine "model" $pool.model.name "device" $pool.speech.device "precision" $pool.model.precision "threads" $pool.speech.threads "max_batch_windows" $pool.speech.maxBatchWindows -}}
-{{- $serving := dict "replicas" $pool.speech.minReplicas "ingresses" $pool.ray.ingresses "cpus" 1 "gpus" $gpus "max_queued_windows" $pool.speech.maxQueuedWindows "drain_s" $pool.speech.drainSeconds -}}
+{{- $serving := dict "replicas" (include "aftercall.ray.replicas" . | int) "ingresses" $pool.ray.ingresses "cpus" 1 "gpus" $gpus "max_queued_windows" $pool.speech.maxQueuedWindows "drain_s" $pool.speech.drainSeconds -}}
 {{- $over := list (pick (deepCopy .root.Values.settings) "serving") (pick (deepCopy $pool.settings) "serving") -}}
 {{- mergeOverwrite (dict "speech" $speech "serving" $serving) (first $over) (last $over) | toYaml -}}
 {{- end -}}
@@ -167,7 +174,14 @@
 {{- default .Values.trust.existingConfigMap .Values.trust.existingSecret -}}
 {{- end -}}
 
-{{/* Secrets that whoever speaks to Kafka and S3 mounts. */}}
+{{/* The Secret with a login to S3; nothing: there is none, or the component has no use for it. */}}
+{{- define "aftercall.s3Secret" -}}
+{{- if ne .component "operator" -}}
+{{- ternary (printf "%s-dev" (include "aftercall.fullname" .root)) .root.Values.s3.existingSecret .root.Values.dev.s3.enabled -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Secrets that whoever speaks to Kafka and S3 mounts: as metadata. */}}
 {{- define "aftercall.secrets.env" -}}
 {{- $v := .root.Values -}}
 {{- if include "aftercall.trust" .root }}
@@ -175,7 +189,7 @@
 - {name: SSL_CERT_FILE, value: /var/run/secrets/aftercall/trust/{{ $v.trust.caKey }}}
 - {name: REQUESTS_CA_BUNDLE, value: /var/run/secrets/aftercall/trust/{{ $v.trust.caKey }}}
 {{- end }}
-{{- $s3 := ternary (printf "%s-dev" (include "aftercall.fullname" .root)) $v.s3.existingSecret $v.dev.s3.enabled -}}
+{{- $s3 := include "aftercall.s3Secret" . -}}
 {{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) $v.kafka.existingSecret }}
 - name: AFTERCALL_KAFKA__USERNAME
   valueFrom: {secretKeyRef: {name: {{ $v.kafka.existingSecret }}, key: {{ $v.kafka.usernameKey }}}}
@@ -196,7 +210,7 @@
   configMap: {name: {{ $v.trust.existingConfigMap }}, defaultMode: 0440, items: [{key: {{ $v.trust.caKey }}, path: {{ $v.trust.caKey }}}]}
   {{- end }}
 {{- end }}
-{{- $s3 := ternary (printf "%s-dev" (include "aftercall.fullname" .root)) $v.s3.existingSecret $v.dev.s3.enabled -}}
+{{- $s3 := include "aftercall.s3Secret" . -}}
 {{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) $v.kafka.existingSecret }}
 - name: kafka
   secret:
@@ -228,7 +242,7 @@
 {{- if $v.kafka.tls.existingSecret }}
 - {name: kafka-tls, mountPath: /var/run/secrets/aftercall/kafka-tls, readOnly: true}
 {{- end }}
-{{- if or $v.dev.s3.enabled $v.s3.existingSecret }}
+{{- if include "aftercall.s3Secret" . }}
 - {name: s3, mountPath: /var/run/secrets/aftercall/s3, readOnly: true}
 {{- end }}
 {{- end -}}

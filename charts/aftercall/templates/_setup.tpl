@@ -6,6 +6,11 @@
 {{- toYaml $steps -}}
 {{- end -}}
 
+{{/* What the Job of a pool is called, before the sum of what it says: (dict "root" $ "pool" <name>). */}}
+{{- define "aftercall.setup.name" -}}
+{{- printf "%s-%s-setup" (include "aftercall.fullname" .root) .pool -}}
+{{- end -}}
+
 {{/* Settings with the pool's topics and buckets, and with webhooks the relay's topics. (dict "root" $ "pool" <pool>) */}}
 {{- define "aftercall.settings.setup" -}}
 {{- $made := dict -}}

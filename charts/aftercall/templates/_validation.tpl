@@ -7,6 +7,7 @@
 {{- include "aftercall.validation.tenants" $at -}}
 {{- include "aftercall.validation.network" $at -}}
 {{- include "aftercall.validation.settings" $at -}}
+{{- include "aftercall.validation.test" $at -}}
 {{- if not .Values.pools -}}
 {{- include "aftercall.problem" (merge (dict "key" "pools" "says" "name at least one, such as pools.main") $at) -}}
 {{- end -}}
@@ -108,20 +109,30 @@
 {{- range $at, $pod := dict "podDefaults" $v.podDefaults "operator.pod" $v.operator.pod "api.pod" $v.api.pod "relay.pod" $v.relay.pod "diarization.pod" $v.diarization.pod "tests.pod" $v.tests.pod -}}
 {{- include "aftercall.validation.env" (merge (dict "key" $at "pod" $pod) $) -}}
 {{- end -}}
-{{- include "aftercall.unless" (list . (and $v.tests.enabled (lt (int $v.tests.timeoutSeconds) (int $v.poolDefaults.speech.coldStartSeconds))) "tests.timeoutSeconds" (printf "a cold start alone takes poolDefaults.speech.coldStartSeconds = %d s" (int $v.poolDefaults.speech.coldStartSeconds))) -}}
 {{- end -}}
 
 {{/* Two variables of one name are an error to server-side apply, and the second would win without it. */}}
 {{- define "aftercall.validation.env" -}}
 {{- $ours := list "AFTERCALL_SETTINGS_FILE" "AFTERCALL_REPORTING__NAME" "AFTERCALL_KAFKA__USERNAME" "AFTERCALL_STORE__ACCESS_KEY_ID" "AFTERCALL_API__KEYS" "HF_HUB_OFFLINE" "HF_HOME" "HOME" -}}
 {{- /* Servers of models trust what their image does. */ -}}
-{{- $server := or (eq .key "diarization.pod") (hasSuffix ".speech.pod" .key) -}}
+{{- $server := or (eq .key "diarization.pod") (hasSuffix ".speech.pod" .key) (hasSuffix ".ray.head.pod" .key) -}}
 {{- if and (include "aftercall.trust" .root) (not $server) -}}{{- $ours = concat $ours (list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE") -}}{{- end -}}
 {{- $names := list -}}
 {{- range default list .pod.extraEnv -}}
 {{- include "aftercall.unless" (list $ (has .name $ours) (printf "%s.extraEnv" $.key) (printf "%s is set by the chart" .name)) -}}
 {{- include "aftercall.unless" (list $ (has .name $names) (printf "%s.extraEnv" $.key) (printf "%s is there twice" .name)) -}}
 {{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The test waits for a pool that may have to start: of the pool that it takes. */}}
+{{- define "aftercall.validation.test" -}}
+{{- $tests := .root.Values.tests -}}
+{{- $pools := include "aftercall.pools" .root | fromYaml -}}
+{{- range $name, $pool := $pools -}}
+{{- $taken := and $tests.enabled (or (eq $name $tests.pool) (eq (len $pools) 1)) (has $pool.backend (list "Triton" "Ray")) -}}
+{{- $cold := int64 $pool.speech.coldStartSeconds -}}
+{{- include "aftercall.unless" (list $ (and $taken (lt (int64 $tests.timeoutSeconds) $cold)) "tests.timeoutSeconds" (printf "a cold start alone takes pools.%s.speech.coldStartSeconds = %d s" $name $cold)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -168,9 +179,10 @@
 {{- $v := .root.Values -}}
 {{- if $v.networkPolicy.enabled -}}
 {{- $egress := $v.networkPolicy.egress -}}
-{{- $wanted := dict "kafka" (not $v.dev.kafka.enabled) "s3" (not $v.dev.s3.enabled) "clickhouse" (not (empty $v.clickhouse.url)) "telemetry" (not (empty $v.telemetry.otlpEndpoint)) "external" (dig "recording" "from_web" false $v.settings) -}}
+{{- $wanted := dict "kafka" (not $v.dev.kafka.enabled) "s3" (not $v.dev.s3.enabled) "clickhouse" (not (empty $v.clickhouse.url)) "telemetry" (not (empty $v.telemetry.otlpEndpoint)) -}}
 {{- range $_, $pool := include "aftercall.pools" .root | fromYaml -}}
-{{- if eq $pool.backend "External" -}}{{- $_ := set $wanted "external" true -}}{{- end -}}
+{{- $own := mergeOverwrite (deepCopy $v.settings) (deepCopy $pool.settings) -}}
+{{- if or (eq $pool.backend "External") (dig "recording" "from_web" false $own) (not (empty (dig "shadow" "url" "" $own))) -}}{{- $_ := set $wanted "external" true -}}{{- end -}}
 {{- end -}}
 {{- range $name, $needed := $wanted -}}
 {{- include "aftercall.unless" (list $ (and $needed (empty (get $egress $name))) (printf "networkPolicy.egress.%s" $name) "networkPolicy.enabled closes everything that is not named, and pods have to reach it") -}}
@@ -184,6 +196,9 @@
 {{- $pool := .pool -}}
 {{- $consumers := $pool.consumers -}}
 {{- include "aftercall.unless" (list . (gt (len $pool.consumersName) 63) $key (printf "%s has more than 63 characters; shorten the pool's name, or set fullnameOverride" $pool.consumersName)) -}}
+{{- $job := include "aftercall.setup.name" (dict "root" .root "pool" $pool.name) -}}
+{{- $made := include "aftercall.setup.steps" .root | fromYamlArray -}}
+{{- include "aftercall.unless" (list . (and (not (empty $made)) (gt (len $job) 54)) $key (printf "the Job %s-… has more than 63 characters; shorten the pool's name, or set fullnameOverride" $job)) -}}
 {{- include "aftercall.unless" (list . (empty $pool.topics) (printf "%s.topics" $key) "name the topics that announce recordings") -}}
 {{- $inner := list $pool.deferredTopic $pool.parkedTopic $v.kafka.topics.transcripts $v.kafka.topics.deadLetter -}}
 {{- $names := list -}}
@@ -241,11 +256,12 @@
 {{- $kubeRay := include "aftercall.has" (dict "root" .root "said" $v.capabilities.kubeRay "kind" "ray.io/v1/RayService") -}}
 {{- include "aftercall.unless" (list . (empty $kubeRay) (printf "%s.backend" $key) "KubeRay's CRDs are not there; install it first (or, where there is no cluster to ask, set capabilities.kubeRay: Present)") -}}
 {{- include "aftercall.unless" (list . (gt (len $pool.speechName) 41) $key (printf "%s has more than 41 characters, and KubeRay makes longer names of it; shorten the pool's name, or set fullnameOverride" $pool.speechName)) -}}
+{{- include "aftercall.validation.env" (merge (dict "key" (printf "%s.ray.head.pod" $key) "pod" $pool.ray.head.pod) .) -}}
 {{- $count := int64 $speech.gpu.count -}}
 {{- $share := int64 $pool.ray.replicasPerWorker -}}
 {{- include "aftercall.unless" (list . (and (eq $speech.device "cuda") (gt $count $share) (ne (mod $count $share) 0)) (printf "%s.ray.replicasPerWorker" $key) (printf "%d replicas cannot share %d GPUs evenly, and Ray gives none away in parts beyond the first" $share $count)) -}}
 {{- end -}}
-{{- if and (eq $pool.backend "Triton") (not $v.operator.enabled) -}}
+{{- if and $served (not $v.operator.enabled) -}}
 {{- include "aftercall.unless" (list . (and $replicas (eq (int64 (default 0 $speech.replicas)) 0)) (printf "%s.speech.replicas" $key) "without operator nobody would ever start one") -}}
 {{- end -}}
 {{- if eq $pool.backend "InProcess" -}}

@@ -177,8 +177,8 @@ class Diarization(Section):
 class Serving(Section):
     """The speech deployment on Ray Serve, which hosts what `speech` describes."""
 
-    replicas: Annotated[int, pydantic.Field(ge=0, le=1000)] = 1
-    """Engines, each with its own copy of the model."""
+    replicas: Annotated[int, pydantic.Field(ge=1, le=1000)] = 1
+    """Engines, each with its own copy of the model. Ray Serve deploys nothing with none."""
     ingresses: Annotated[int, pydantic.Field(ge=1, le=100)] = 1
     """Processes that take requests and hand them to replicas."""
     cpus: Annotated[float, pydantic.Field(ge=0, le=256)] = 1

@@ -38,7 +38,7 @@ class _Found:
     """What there is of a line: what waits, how many recordings that are, what is worked on, the oldest's age."""
 
     waiting_audio_s: float = 0.0
-    waiting: int = 0
+    waiting: float = 0.0
     running_audio_s: float = 0.0
     oldest_s: float = 0.0
 
@@ -95,9 +95,9 @@ def forget(known: Ledger, consumer: str) -> Ledger:
 
 
 def loads(
-    known: Ledger, beyond: Mapping[reports.Lane | None, unread.Unread], terms: Terms, *, now_s: float, stale_s: float
-) -> tuple[dict[str, demand.Load], bool]:
-    """Return every tenant's load, what consumers have and its part of what nobody has read; and whether that is all.
+    known: Ledger, beyond: Mapping[reports.Lane | None, unread.Unread], terms: Terms, shares: Mapping[str, float]
+) -> dict[str, demand.Load]:
+    """Return every tenant's load: what consumers have, and its part of what nobody has read.
 
     Unread messages of a lane count by the recent mix of tenants and lengths that consumers tell of it; where none does,
     as one tenant without a name and without a limit. What was put aside, `beyond[None]`, has no lane that the operator
@@ -105,27 +105,26 @@ def loads(
     the most, so that its limit holds for that too; and where nothing waits, what is put aside counts as live, rather
     too urgent than late.
 
-    A consumer that has fallen silent makes what it had a lower bound: it may have finished it, or more may have come.
+    Of what a consumer told counts the share that `shares` names, or all: what it had may be another's by now.
     """
     found: dict[Line, _Found] = {}
-    is_whole = all(each.is_whole for each in beyond.values())
-    for each in known.heard.values():
-        is_whole = is_whole and now_s - each.at_s < stale_s
+    for name, each in known.heard.items():
+        share = shares.get(name, 1.0)
         for load in each.report.tenants:
             line = load.tenant, load.lane
             one = found.get(line)
             if one is None:
                 one = found[line] = _Found()
-            one.waiting_audio_s += load.waiting_audio_s
-            one.waiting += load.waiting
-            one.running_audio_s += load.running_audio_s
+            one.waiting_audio_s += share * load.waiting_audio_s
+            one.waiting += share * load.waiting
+            one.running_audio_s += share * load.running_audio_s
             one.oldest_s = max(one.oldest_s, load.oldest_waiting_s or 0.0)
     spread = [_spread(lane, each.messages, found, terms.audio_per_message_s) for lane, each in beyond.items()]
     for more in spread:
         for line, audio_s in more.items():
             found.setdefault(line, _Found()).waiting_audio_s += audio_s
     tenants = dict.fromkeys(tenant for tenant, _ in found)
-    return {tenant: _load(tenant, known, found, terms) for tenant in tenants}, is_whole
+    return {tenant: _load(tenant, known, found, terms) for tenant in tenants}
 
 
 def _line(load: reports.TenantLoad) -> Line:

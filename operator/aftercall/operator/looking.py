@@ -21,6 +21,7 @@ from aftercall.operator import (
     notices,
     offsets,
     pool,
+    presence,
     scaling,
     status,
     targets,
@@ -126,7 +127,7 @@ class Looker:
         said = findings.all_of(
             valid=findings.ACCEPTED,
             conflict=findings.conflict(around.rivals, is_known=around.are_rivals_known),
-            backlog=findings.backlog(seen, decided.wanted, findings.silent(reading, now_s=now_s)),
+            backlog=findings.backlog(seen, decided, findings.silent(reading, now_s=now_s)),
             replicas=findings.replicas((("speech", seen.speech, speech), ("consumers", seen.consumers, consumers))),
         )
         self._is_measured = True
@@ -216,7 +217,7 @@ def _running(reading: pool.Reading, now_s: float) -> dict[str, float]:
     return {
         name: sum(load.running_audio_s for load in each.report.tenants)
         for name, each in reading.known.heard.items()
-        if now_s - each.at_s < pool.STALE_S
+        if now_s - each.at_s < presence.STALE_S
     }
 
 

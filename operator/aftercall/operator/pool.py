@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from aftercall.contracts import pools, reports
-from aftercall.operator import capacity, demand, ledger, samples, scaling, unread
+from aftercall.operator import capacity, demand, ledger, presence, samples, scaling, unread
 
-STALE_S = 30.0
-"""Seconds after which a consumer that reports every few has fallen silent."""
 TIME_CONSTANT_S = 180.0
 """Of the arrival rate: longer reacts late, shorter to every long call."""
 _LANES: dict[pools.Lane, reports.Lane] = {pools.Lane.LIVE: "live", pools.Lane.BULK: "bulk"}
@@ -43,6 +41,7 @@ class State:
     heard: capacity.Estimate | None = None
     prepared: capacity.Estimate | None = None
     sampled: samples.State = dataclasses.field(default_factory=samples.State)
+    present: presence.State = dataclasses.field(default_factory=presence.State)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +53,8 @@ class Decisions:
     wanted: demand.Demand
     beyond: unread.Unread
     """What nobody has read."""
+    n_missing: int = 0
+    """Consumers that are ready and tell nothing."""
     drain_s: float | None = None
     """Seconds until what is due as the pool promises is gone, with what answers now; the slower of both fleets counts.
     None: not known; infinity: never."""
@@ -61,34 +62,42 @@ class Decisions:
 
 def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
     """Return what a pool is to be, and the state for the next look."""
-    beyond = _unread(spec, seen)
-    loads, is_whole = ledger.loads(seen.known, beyond, _terms(spec, seen), now_s=now_s, stale_s=STALE_S)
+    is_done = not unread.unfinished(seen.partitions.values())
+    present, presence_state = presence.take(
+        seen.known.heard, seen.consumers_ready, state.present, is_done=is_done, now_s=now_s
+    )
+    beyond = _unread(spec, presence.with_positions(seen.partitions, present))
+    shares = presence.shares(seen.partitions, present)
+    loads = ledger.loads(seen.known, beyond, _terms(spec, seen), shares)
+    is_whole = not present.n_missing and not any(shares.values()) and all(each.is_whole for each in beyond.values())
     wanted, rates = demand.read(loads, state.rates, now_s=now_s, time_constant_s=TIME_CONSTANT_S, is_whole=is_whole)
-    speaking = {name: each for name, each in seen.known.heard.items() if now_s - each.at_s < STALE_S}
-    did, sampled = samples.take(speaking, state.sampled, replicas=seen.speech_ready)
+    did, sampled = samples.take(present.speaking, state.sampled, replicas=seen.speech_ready)
+    unheard = scaling.Reason.UNKNOWN_BACKLOG if present.is_beginning else None
     prior = _prior(spec.consumers)
     prepared = capacity.learn(state.prepared, did.prepared, prior)
     prepares_per_s = capacity.per_replica(prepared, prior)
-    consumers, consumers_state = _consumers(spec, seen, wanted, prepares_per_s, state.consumers, now_s)
+    fleet = _consumers_there(seen, prepares_per_s, unheard)
+    consumers, consumers_state = _consumers(spec, wanted, fleet, state.consumers, now_s)
     drains = [_drain_s(wanted, seen.consumers_ready, prepares_per_s)]
     speech, speech_state, heard = None, state.speech, state.heard
     if spec.scaling is not None:
         prior = _prior(spec.scaling)
         heard = capacity.learn(heard, did.heard, prior)
+        is_behind = sampled.are_consumers_full and not sampled.is_speech_full
         fleet = scaling.Fleet(
             seen.speech_asked,
             seen.speech_ready,
             capacity.per_replica(heard, prior),
-            is_held_back=sampled.are_consumers_full and not sampled.is_speech_full,
+            held_back=scaling.Reason.CONSUMERS_FIRST if is_behind else unheard,
         )
         speech, speech_state = _speech(spec, spec.scaling, wanted, fleet, state.speech, now_s)
         drains.append(
             _drain_s(wanted, seen.speech_ready, fleet.capacity_per_s, headroom=spec.scaling.headroom_percent / 100)
         )
-    after = State(rates, speech_state, consumers_state, heard, prepared, sampled)
+    after = State(rates, speech_state, consumers_state, heard, prepared, sampled, presence_state)
     known = [each for each in drains if each is not None]
     drain_s = max(known) if len(known) == len(drains) else None
-    return Decisions(speech, consumers, wanted, unread.total(beyond.values()), drain_s), after
+    return Decisions(speech, consumers, wanted, unread.total(beyond.values()), present.n_missing, drain_s), after
 
 
 def _prior(asked: pools.Scaling | pools.Consumers) -> capacity.Prior:
@@ -120,11 +129,23 @@ def _speech(
     return scaling.decide(wanted, fleet, state, policy, now_s=now_s)
 
 
+def _consumers_there(seen: Reading, capacity_per_s: float, held_back: scaling.Reason | None) -> scaling.Fleet:
+    # A topic that could not be read has partitions too: a bound that is not known lowers nothing.
+    ceiling = len(seen.partitions) if all(number >= 0 for _, number in seen.partitions) else None
+    return scaling.Fleet(
+        seen.consumers_asked,
+        seen.consumers_ready,
+        capacity_per_s,
+        ceiling=ceiling or None,
+        useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
+        held_back=held_back,
+    )
+
+
 def _consumers(
     spec: pools.TranscriptionPool,
-    seen: Reading,
     wanted: demand.Demand,
-    capacity_per_s: float,
+    fleet: scaling.Fleet,
     state: scaling.State,
     now_s: float,
 ) -> tuple[scaling.Decision, scaling.State]:
@@ -136,15 +157,6 @@ def _consumers(
         drain_target_s=_drain_target_s(spec),
         stabilization_s=spec.consumers.stabilization_seconds,
         cold_start_s=0.0,
-    )
-    # A topic that could not be read has partitions too: a bound that is not known lowers nothing.
-    ceiling = len(seen.partitions) if all(number >= 0 for _, number in seen.partitions) else None
-    fleet = scaling.Fleet(
-        seen.consumers_asked,
-        seen.consumers_ready,
-        capacity_per_s,
-        ceiling=ceiling or None,
-        useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
     )
     return scaling.decide(wanted, fleet, state, policy, now_s=now_s)
 
@@ -173,26 +185,12 @@ def _terms(spec: pools.TranscriptionPool, seen: Reading) -> ledger.Terms:
     )
 
 
-def _unread(spec: pools.TranscriptionPool, seen: Reading) -> dict[reports.Lane | None, unread.Unread]:
+def _unread(
+    spec: pools.TranscriptionPool, partitions: Mapping[tuple[str, int], unread.Partition]
+) -> dict[reports.Lane | None, unread.Unread]:
     """Return what nobody has read by lane; None is what was put aside, which has lost it."""
     lanes = {topic.name: _LANES[topic.lane] for topic in spec.topics}
     by_lane: dict[reports.Lane | None, list[unread.Partition]] = {}
-    for (topic, _), each in _with_positions(seen).items():
+    for (topic, _), each in partitions.items():
         by_lane.setdefault(lanes.get(topic), []).append(each)
     return {lane: unread.count(each) for lane, each in by_lane.items()}
-
-
-def _with_positions(seen: Reading) -> dict[tuple[str, int], unread.Partition]:
-    """Return the partitions with the positions that consumers have reported; the furthest, if two have reported one.
-
-    Those of consumers that have fallen silent count too, as what they had read does: else its offsets counted twice.
-    """
-    positions: dict[tuple[str, int], int] = {}
-    for each in seen.known.heard.values():
-        for one in each.report.positions:
-            place = one.topic, one.partition
-            positions[place] = max(one.position, positions.get(place, 0))
-    return {
-        place: unread.Partition(each.begin, each.end, each.committed, positions.get(place))
-        for place, each in seen.partitions.items()
-    }

@@ -28,7 +28,7 @@ from aftercall.operator import (
     measures,
     notices,
     offsets,
-    pool,
+    presence,
     processes,
     targets,
     tending,
@@ -68,7 +68,7 @@ class Operator:
         self._listed_at_s = now()
         for resource in self._kinds:
             self._tell_listed(resource)  # one that may list nothing from the start on is late, too
-        self.exchange = exchange.Exchange(lease_s=configured.grant_lease_s, stale_s=pool.STALE_S)
+        self.exchange = exchange.Exchange(lease_s=configured.grant_lease_s, stale_s=presence.STALE_S)
         self.lease = lease.Lease(
             client,
             configured.lease,

@@ -43,11 +43,13 @@ def take(speaking: Mapping[str, ledger.Heard], state: State, *, replicas: int | 
         return Samples(), state
     spans = _spans(speaking, state.told)
     heard, prepared = _sample(spans, lambda one: one.heard), _sample(spans, lambda one: one.prepared)
-    if heard is not None and replicas is not None:
+    is_speech_full = heard is not None and heard.is_saturated
+    if replicas is None:
+        heard = None  # what one of them did is not known
+    elif heard is not None:
         passed_s = sum(passed_s for _, _, passed_s in spans) / len(spans)
         per_s = sum((now.heard.done_audio_s - then.heard.done_audio_s) / each_s for now, then, each_s in spans)
         heard = capacity.Sample(per_s * passed_s, replicas * passed_s, heard.is_saturated)
-    is_speech_full = heard is not None and heard.is_saturated
     are_consumers_full = prepared is not None and prepared.is_saturated
     return Samples(heard, prepared), State(dict(speaking), is_speech_full, are_consumers_full)
 

@@ -103,8 +103,9 @@ class Fleet:
     useful: int | None = None
     """How many have something to do, however much that is (consumers: partitions with something in them); None: all.
     Another bound, but one that changes by the second: what is there goes at its leisure."""
-    is_held_back: bool = False
-    """Whether more replicas would idle, since what feeds them is at its end (no GPU while consumers are)."""
+    held_back: Reason | None = None
+    """Why none are added to those that are there: what feeds them is at its end (no GPU while consumers are), or has
+    not told yet what waits. None: nothing holds them back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ def decide(
             # A look that is taken again, since its write was refused, is no second step.
             step = policy.max_step if state.raised_at_s != now_s else 0
             stepped = max(fleet.asked + step, policy.min_replicas)
-        if fleet.is_held_back and fleet.asked > 0:
-            replicas, reason = max(fleet.asked, policy.min_replicas), Reason.CONSUMERS_FIRST
+        if fleet.held_back is not None and fleet.asked > 0:
+            replicas, reason = max(fleet.asked, policy.min_replicas), fleet.held_back
         elif bounded > stepped:
             replicas, reason = stepped, Reason.STEP_LIMITED
     raised_at_s = now_s if replicas > fleet.asked else state.raised_at_s

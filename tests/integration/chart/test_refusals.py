@@ -48,6 +48,9 @@ TRUSTED = {
     "trust.existingConfigMap": "authorities",
     "pools.main.speech.pod.extraEnv": [{"name": "SSL_CERT_FILE", "value": "/x"}],
 }
+SHADOW = {"share": 0.1, "backend": "triton", "url": "grpc://calls-aftercall-next-speech.calls.svc:8001"}
+# A server elsewhere has no cold start that a test would wait for.
+QUICK = {**EXTERNAL, "tests.timeoutSeconds": 60}
 OPEN = [{"ports": [{"port": 443}]}]
 CLOSED = {
     "networkPolicy.enabled": True,
@@ -107,6 +110,7 @@ WRONG: list[tuple[str, object]] = [
     ("api.service.type", "ExternalName"),
     ("monitoring.podMonitors.interval", "15"),
     ("networkPolicy.egress.kafka", {"ports": []}),
+    ("trust.caKey", ""),
     ("tests.timeoutSeconds", "ten"),
 ]
 
@@ -166,7 +170,12 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
         "set by the chart",
     ),
     ({"relay.pod.extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}, "relay.pod.extraEnv", "twice"),
-    ({"tests.timeoutSeconds": 60}, "tests.timeoutSeconds", "cold start"),
+    ({"tests.timeoutSeconds": 60}, "tests.timeoutSeconds", "pools.main.speech.coldStartSeconds = 180 s"),
+    (
+        {"tests.timeoutSeconds": 300, "pools.main.speech.coldStartSeconds": 600},
+        "tests.timeoutSeconds",
+        "pools.main.speech.coldStartSeconds = 600 s",
+    ),
     ({"settings.kafka.deferred_topic": "d"}, "settings.kafka.deferred_topic", "deferredTopic of the pool"),
     ({"pools.main.settings.kafka.group": "g"}, "pools.main.settings.kafka.group", "consumerGroup of the pool"),
     ({"poolDefaults.settings.intake.promise_s": 9}, "pools.main.settings.intake.promise_s", "promiseSeconds"),
@@ -189,7 +198,14 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
     ({**CLOSED, "networkPolicy.egress.clickhouse": []}, "networkPolicy.egress.clickhouse", "have to reach it"),
     ({**CLOSED, "telemetry.otlpEndpoint": "http://c:4318"}, "networkPolicy.egress.telemetry", "have to reach it"),
     ({**CLOSED, **EXTERNAL}, "networkPolicy.egress.external", "have to reach it"),
+    ({**CLOSED, "pools.main.settings.recording.from_web": True}, "networkPolicy.egress.external", "have to reach it"),
+    ({**CLOSED, "settings.shadow": SHADOW}, "networkPolicy.egress.external", "have to reach it"),
     ({"fullnameOverride": "a" * 40, "pools.a-pool-with-a-long-name": {}}, "pools.a-pool-with-a-long-name", "63"),
+    (
+        {"setup.enabled": True, "fullnameOverride": "contact-centre-transcription-production", "pools.english-uk": {}},
+        "pools.english-uk",
+        "the Job contact-centre-transcription-production-english-uk-setup-…",
+    ),
     ({"pools.main.topics": []}, "pools.main.topics", "announce recordings"),
     ({"pools.main.topics": [{"name": "recordings.dead"}]}, "pools.main.topics", "own topics"),
     ({"pools.main.topics": [{"name": "a"}, {"name": "a"}]}, "pools.main.topics", "named twice"),
@@ -210,6 +226,11 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
     ({**NO_OPERATOR, "pools.main.consumers.replicas": None}, "pools.main.consumers.replicas", "how many"),
     ({**NO_OPERATOR, "pools.main.speech.replicas": None}, "pools.main.speech.replicas", "how many"),
     ({**NO_OPERATOR, "pools.main.speech.replicas": 0}, "pools.main.speech.replicas", "nobody would ever"),
+    (
+        {**NO_OPERATOR, **RAY, "capabilities.kubeRay": "Present", "pools.main.speech.replicas": 0},
+        "pools.main.speech.replicas",
+        "nobody would ever",
+    ),
     ({**NO_OPERATOR, "pools.main.mode": "Paused"}, "pools.main.mode", "operator.enabled is false"),
     ({"pools.main.external.url": "https://stt.example.com"}, "pools.main.external", "backend is Triton"),
     ({**RAY, "pools.main.triton.extraArgs": []}, "pools.main.triton", "backend is Ray"),
@@ -240,6 +261,11 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
         "take Triton or Ray",
     ),
     (RAY, "pools.main.backend", "capabilities.kubeRay"),
+    (
+        {**RAY, "capabilities.kubeRay": "Present", "pools.main.ray.head.pod.extraEnv": [{"name": "HOME"}]},
+        "pools.main.ray.head.pod.extraEnv",
+        "set by the chart",
+    ),
     (
         {**RAY, "capabilities.kubeRay": "Present", "fullnameOverride": "a-rather-long-name-of-a-release"},
         "pools.main",
@@ -287,7 +313,7 @@ def refused(program: helm.Helm, folder: pathlib.Path, values: dict[str, typing.A
 
 def test_the_base_is_taken(helm3: helm.Helm, tmp_path: pathlib.Path) -> None:
     """So that it is the one change that is refused; and so are the layers that several rows share."""
-    for layer in ({}, SECOND, NO_OPERATOR, CLOSED, EXTERNAL, TRUSTED):
+    for layer in ({}, SECOND, NO_OPERATOR, CLOSED, EXTERNAL, TRUSTED, QUICK):
         file = tmp_path / "values.yaml"
         file.write_text(yaml.safe_dump(told(layer)))
         helm3.run("template", "calls", str(conftest.CHART), f"--values={file}")

@@ -309,6 +309,35 @@ def test_crds_that_were_there_first_make_pools_the_releases_from_the_beginning(
     assert {} == release.pools()
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("major", [3, 4])
+def test_crds_that_come_with_an_upgrade_bring_pools_and_tenants(
+    control_plane: plane.ControlPlane, bare: str, tmp_path: pathlib.Path, major: int
+) -> None:
+    """Of a release that began without an operator."""
+    release = Release(control_plane, tmp_path, bare, EXTERNAL, major)
+    without = {
+        "operator": {"enabled": False},
+        "crds": {"install": False},
+        "tests": {"enabled": False},
+        "tenants": {"source": "File", "list": [{"name": "acme", "egress_hosts": ["stt.example.com"]}], "resources": []},
+        "pools": {"main": {"consumers": {"replicas": 1}}},
+    }
+    file = tmp_path / "without.yaml"
+    file.write_text(yaml.safe_dump(without))
+    release.run("install", f"--values={file}")
+    assert [] == [one for one in release.left() if "operator" in one]
+
+    release.run("upgrade", "--wait", "--timeout=60s")
+    assert {"main"} == set(release.pools())
+    tenants = control_plane.client.list("Tenant", namespace=bare)
+    assert {"acme", "aftercall-test"} == {one["metadata"]["name"] for one in tenants}
+    release.run("upgrade")
+    assert {"main"} == set(release.pools())
+    release.run("uninstall")
+    assert {} == release.pools()
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("major", [3, 4])
 def test_crds_pass_from_a_release_that_is_gone_to_another(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import pathlib
 import re
+import shutil
+import subprocess
 import typing
 
 import pytest
@@ -271,6 +274,87 @@ def test_ray_serve_is_scaled_from_outside(render: conftest.Render) -> None:
     assert "0" == cluster["headGroupSpec"]["rayStartParams"]["num-cpus"]
 
 
+@pytest.mark.parametrize(("least", "begun"), [(0, 1), (3, 3)])
+def test_ray_serve_begins_with_a_replica_at_least(render: conftest.Render, least: int, begun: int) -> None:
+    """It deploys nothing with none; a pool that may sleep is taken to none by the operator."""
+    objects = render(RAY, values={"pools": {"main": {"speech": {"minReplicas": least}}}})
+    (service,) = conftest.every("RayService")(objects).values()
+    (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    told = yaml.safe_load(conftest.every("ConfigMap")(objects)["calls-aftercall-main-speech"]["data"]["settings.yaml"])
+
+    assert begun == told["serving"]["replicas"]
+    assert math.ceil(least / 2) == workers["minReplicas"]
+
+
+def test_without_an_operator_ray_has_the_charts_number(render: conftest.Render) -> None:
+    """More than `maxReplicas`, too, which is the operator's; a change reaches the running cluster."""
+    values = {
+        "operator": {"enabled": False},
+        "tenants": {"source": "Any", "resources": []},
+        "pools": {"main": {"speech": {"replicas": 20}, "consumers": {"replicas": 5}}},
+    }
+    (service,) = conftest.every("RayService")(render(RAY, values=values)).values()
+    (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    (told,) = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+
+    assert [{"name": "speech", "num_replicas": 20}] == told["deployments"]
+    assert (10, 10) == (workers["minReplicas"], workers["maxReplicas"])
+    assert "external_scaler_enabled" not in told
+
+
+@pytest.mark.parametrize("sample", [AIRGAP, RAY], ids=lambda one: one.name)
+def test_models_of_an_image_are_copied_to_where_they_are_read(
+    render: conftest.Render, sample: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """By `cp` in a container in which the image's own folder is not hidden."""
+    values = {"models": {"source": "Image", "claim": "", "image": {"repository": "models", "digest": ""}}}
+    objects = render(sample, values=values)
+    copying = [(spec, one) for _, spec in conftest.pods_of(objects) for one in spec.get("initContainers", [])]
+    copying = [(spec, one) for spec, one in copying if one["name"] == "models"]
+    assert copying
+
+    for spec, container in copying:
+        (mount,) = container["volumeMounts"]
+        *command, source, target = container["command"]
+        folder = pathlib.PurePath(source)
+        assert target == mount["mountPath"]
+        assert not folder.is_relative_to(target)
+        assert not pathlib.PurePath(target).is_relative_to(folder)
+        read = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == mount["name"]]
+        assert ["/models"] == [each["mountPath"] for each in read]
+        # What the command does, in a root of its own.
+        for name in ("image", "volume"):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+            (tmp_path / name).mkdir()
+        (tmp_path / "image" / "whisper").write_text("weights")
+        subprocess.run(
+            [*command, f"{tmp_path}/image{source.removeprefix(str(folder))}", tmp_path / "volume"], check=True
+        )
+        assert "weights" == (tmp_path / "volume" / "whisper").read_text()
+
+
+def test_the_operator_reads_no_recordings(render: conftest.Render) -> None:
+    """So it has neither address nor login of S3, and does not begin anew when those change."""
+    objects = render(AIRGAP)
+    told = yaml.safe_load(conftest.every("ConfigMap")(objects)["calls-aftercall-operator"]["data"]["settings.yaml"])
+    pods = {name: yaml.safe_dump(spec) for name, spec in conftest.pods_of(objects)}
+
+    assert "store" not in told
+    assert "calls-s3" not in pods["Deployment calls-aftercall-operator"]
+    assert "calls-s3" in pods["Deployment calls-aftercall-main-consumers"]
+
+
+def test_a_key_of_a_server_elsewhere_is_mounted_where_it_is_asked(render: conftest.Render) -> None:
+    """Not into consumers of another backend, which would wait for a Secret that nobody needs."""
+    values = {"poolDefaults": {"external": {"existingSecret": "calls-stt"}}}
+    told = {
+        sample: "calls-stt" in yaml.safe_dump(dict(conftest.pods_of(render(sample, values=values))))
+        for sample in (L4, EXTERNAL)
+    }
+
+    assert {L4: False, EXTERNAL: True} == told
+
+
 def test_mig_partitions_are_asked_for_by_name(render: conftest.Render) -> None:
     """By speech and diarization; consumers ask for none."""
     asked = {
@@ -311,6 +395,11 @@ def test_only_those_who_must_reach_what_they_must(render: conftest.Render) -> No
         return found
 
     assert {"consumers", "kuberay-operator"} == who("calls-aftercall-main-speech", 8000)
+    shadowing = {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "shadowing"}}}
+    for sample in (RAY, AIRGAP):
+        opened = render(sample, values={"networkPolicy": {"speechFrom": [shadowing]}})
+        speech = next(name for name in conftest.every("NetworkPolicy")(opened) if name.endswith("-speech"))
+        assert "shadowing" in who(speech, 8000, conftest.every("NetworkPolicy")(opened))
     assert {"operator", "kuberay-operator"} == who("calls-aftercall-main-speech-head", 8265)
     assert {"consumers"} == who("calls-aftercall-operator", "reports")
     assert {"monitoring"} == who("calls-aftercall-operator", "metrics")
@@ -407,7 +496,7 @@ ALL = {"api", "main-consumers", "operator", "relay"}
         ({"pools": {"main": {"deferredTopic": "later"}}}, {"main-consumers", "api"}),
         ({"kafka": {"topics": {"deferred": "later"}}}, {"main-consumers", "api", "operator"}),
         ({"telemetry": {"traceRatio": 0.5}}, ALL),
-        ({"s3": {"prefix": "calls"}}, ALL),
+        ({"s3": {"prefix": "calls"}}, ALL - {"operator"}),
         ({"tenants": {"resources": []}}, set()),
         ({"commonAnnotations": {"team": "calls"}}, set()),
     ],
@@ -663,9 +752,9 @@ def test_constraints_of_ones_own_take_the_place_of_the_spread(render: conftest.R
 @pytest.mark.parametrize(
     ("crds", "whens"),
     [
-        ({}, {"post-install,post-rollback", "post-delete"}),
-        ({"keep": False}, {"post-install,post-rollback"}),
-        ({"keep": False, "install": False}, {"post-install,post-rollback", "post-delete"}),
+        ({}, {"post-install,post-upgrade,post-rollback", "post-delete"}),
+        ({"keep": False}, {"post-install,post-upgrade,post-rollback"}),
+        ({"keep": False, "install": False}, {"post-install,post-upgrade,post-rollback", "post-delete"}),
     ],
     ids=str,
 )

@@ -35,11 +35,9 @@ def told(*heard: tuple[float, reports.ConsumerReport]) -> ledger.Ledger:
 NOTHING = unread.Unread(0)
 
 
-def loads(
-    known: ledger.Ledger, beyond: unread.Unread = NOTHING, now_s: float = 10.0
-) -> tuple[dict[str, demand.Load], bool]:
+def loads(known: ledger.Ledger, beyond: unread.Unread = NOTHING, **shares: float) -> dict[str, demand.Load]:
     """Return loads where `a` has a limit."""
-    return ledger.loads(known, {"live": beyond}, ledger.Terms({"a": 5.0}, 150.0), now_s=now_s, stale_s=30.0)
+    return ledger.loads(known, {"live": beyond}, ledger.Terms({"a": 5.0}, 150.0), shares)
 
 
 def test_consumers_are_summed_and_limits_named() -> None:
@@ -48,7 +46,7 @@ def test_consumers_are_summed_and_limits_named() -> None:
         (0, report("x", load("a", 100, running=20, served=999))), (0, report("y", load("a", 50), load("b", 7)))
     )
 
-    assert ({"a": demand.Load(170.0, 160.0, 5.0), "b": demand.Load(7.0, 7.0)}, True) == loads(known)
+    assert {"a": demand.Load(170.0, 160.0, 5.0), "b": demand.Load(7.0, 7.0)} == loads(known)
 
 
 def test_what_moves_from_one_consumer_to_another_has_arrived_once() -> None:
@@ -59,7 +57,7 @@ def test_what_moves_from_one_consumer_to_another_has_arrived_once() -> None:
         ledger.hear(served, report("x", load("a", 0, served=60)), now_s=6), report("y", load("a", 40)), now_s=6
     )
 
-    assert [100.0, 100.0, 100.0] == [loads(each)[0]["a"].arrived_audio_s for each in (first, served, moved)]
+    assert [100.0, 100.0, 100.0] == [loads(each)["a"].arrived_audio_s for each in (first, served, moved)]
 
 
 def test_a_process_that_begins_anew_counts_from_zero() -> None:
@@ -73,26 +71,22 @@ def test_a_process_that_begins_anew_counts_from_zero() -> None:
     assert {("a", "live"): 70.0} == known.served
 
 
-def test_one_that_has_fallen_silent_makes_it_a_lower_bound_and_one_that_is_gone_does_not() -> None:
-    """What it had still counts, until Kafka has it again."""
-    known = told((0, report("x", load("a", 100))), (50, report("y", load("a", 10))))
+def test_of_what_one_told_counts_the_share_that_is_still_its_own() -> None:
+    """What waits and what runs; and nothing of one that is gone, which Kafka has again."""
+    known = told((0, report("x", load("a", 100, running=20))), (50, report("y", load("a", 10))))
 
-    assert (110.0, False) == (loads(known, now_s=55)[0]["a"].waiting_audio_s, loads(known, now_s=55)[1])
-    assert (10.0, True) == (
-        loads(ledger.forget(known, "x"), now_s=55)[0]["a"].waiting_audio_s,
-        loads(ledger.forget(known, "x"), now_s=55)[1],
-    )
+    assert [120.0, 65.0, 10.0] == [loads(known, **shares)["a"].waiting_audio_s for shares in ({}, {"x": 0.5}, {"x": 0})]
+    assert 10.0 == loads(ledger.forget(known, "x"))["a"].waiting_audio_s
 
 
 def test_unread_messages_count_by_the_recent_mix() -> None:
     """Three recordings of 100 for one of 30: eight more are six and two."""
     known = told((0, report("x", load("a", 300, n=3), load("b", 30, n=1))))
 
-    found, is_whole = loads(known, unread.Unread(8))
+    found = loads(known, unread.Unread(8))
 
-    assert is_whole
     assert {"a": 300 + 600, "b": 30 + 60} == pytest.approx({name: each.waiting_audio_s for name, each in found.items()})
-    assert ({"": demand.Load(2400.0, 2400.0)}, False) == loads(ledger.Ledger(), unread.Unread(8, is_whole=False))
+    assert {"": demand.Load(2400.0, 2400.0)} == loads(ledger.Ledger(), unread.Unread(8))
 
 
 FOUR_HOURS = ledger.Terms({}, 150.0, later_s={"bulk": 14_400.0})
@@ -102,7 +96,7 @@ def by_lane(
     known: ledger.Ledger, beyond: dict[reports.Lane | None, unread.Unread], terms: ledger.Terms = FOUR_HOURS
 ) -> dict[str, demand.Load]:
     """Return loads where bulk is due in four hours."""
-    return ledger.loads(known, beyond, terms, now_s=10.0, stale_s=30.0)[0]
+    return ledger.loads(known, beyond, terms, {})
 
 
 def test_what_comes_on_a_lane_that_is_due_later_stands_apart() -> None:

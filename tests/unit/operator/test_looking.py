@@ -299,6 +299,7 @@ async def test_a_silent_consumer_is_gone_once_its_pod_is() -> None:
     """Not before: while its pod runs it may hold grants, and what it had may be done or not."""
     world = World()
     world.pool()
+    world.offsets.unread("recordings", 10, 0, 0, 0)
     world.cluster.pod("c", of="consumers")
     world.report("c")
     looker = looking.Looker("calls", world.means())
@@ -311,6 +312,28 @@ async def test_a_silent_consumer_is_gone_once_its_pod_is() -> None:
     await look(world, looker)
     assert ("True", "AsRead") == world.condition("BacklogKnown")
     assert {} == dict(world.exchange.known("calls").heard)
+
+
+async def test_consumers_that_never_report_are_no_backlog_that_is_known() -> None:
+    """They may have read everything: so nothing lowers, and the condition says where to look."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("consumers", 4)
+    world.cluster.deployment("speech", 4)
+    world.offsets.unread("recordings", 0, 0, 0, 1)
+    looker = looking.Looker("calls", world.means())
+    for _ in range(100):
+        await look(world, looker)
+        world.clock.now_s += 10
+
+    assert ("False", "UnknownBacklog") == world.condition("BacklogKnown")
+    (told,) = [
+        each["message"]
+        for each in world.cluster.seen(kube.POOLS, "calls")["status"]["conditions"]
+        if each["type"] == "BacklogKnown"
+    ]
+    assert "4 consumers are ready and do not report" in told
+    assert (4, 4) == (world.asked("speech"), world.asked("consumers"))
 
 
 async def test_each_consumer_that_has_fallen_silent_is_asked_for_in_its_turn() -> None:

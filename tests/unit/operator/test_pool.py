@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aftercall.contracts import pools, reports
-from aftercall.operator import demand, ledger, pool, scaling, unread
+from aftercall.operator import demand, ledger, pool, presence, scaling, unread
 from aftercall.operator.scaling import Reason
 
 SPEC = pools.TranscriptionPool.model_validate(
@@ -98,7 +98,7 @@ def test_a_consumer_that_falls_silent_had_read_what_it_had_read() -> None:
     for now_s in (25.0, 35.0, 300.0):
         found, state = pool.decide(SPEC, seen, state, now_s=now_s)
         assert (30_000.0, 0.0) == (found.wanted.waiting_audio_s, found.wanted.rate_per_s)
-        assert found.wanted.is_whole is (now_s < pool.STALE_S)
+        assert found.wanted.is_whole is (now_s < presence.STALE_S)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,58 @@ def test_what_a_throttled_tenant_has_put_aside_buys_nothing() -> None:
     assert throttled.speech is not None
     assert free.speech is not None
     assert (2, 8) == (throttled.speech.replicas, free.speech.replicas)
+
+
+def test_who_begins_buys_nothing_for_what_consumers_have_not_told_yet() -> None:
+    """24,000 recordings of that tenant were put aside; unheard, they are nobody's, 300 s each, and due at once."""
+    aside = PARTITIONS | {("recordings.deferred", 0): unread.Partition(0, 24_000, 0)}
+    there = {"partitions": aside, "speech_asked": 1, "speech_ready": 1, "consumers_ready": 4, "consumers_asked": 4}
+    unheard = dataclasses.replace(ASLEEP, **there)
+    state, found = pool.State(), []
+    for now_s in (0.0, 5.0, 59.0, 60.0):
+        decided, state = pool.decide(SPEC, unheard, state, now_s=now_s)
+        assert decided.speech is not None
+        found.append((decided.speech.replicas, decided.consumers.replicas, decided.speech.reason))
+
+    assert [(1, 4, Reason.UNKNOWN_BACKLOG)] * 3 == found[:3]
+    # Who does not report within a minute does not report: then what may be there has to be enough.
+    assert (8, 5, Reason.AT_MAXIMUM) == found[3]
+    asleep = dataclasses.replace(unheard, speech_asked=0, speech_ready=0, consumers_ready=0)
+    decided, _ = pool.decide(SPEC, asleep, pool.State(), now_s=0.0)
+    assert decided.speech is not None
+    assert 8 == decided.speech.replicas
+
+
+def test_partitions_of_a_silent_consumer_count_with_the_one_that_has_them() -> None:
+    """And once they are committed nothing keeps replicas, though its pod is still there."""
+    known = ledger.hear(ledger.Ledger(), report(30_000.0), now_s=0.0)
+    taker = report(29_000.0).model_copy(update={"consumer": "d"})
+    state, found = pool.State(), []
+    for now_s in (0.0, 40.0, 60.0):
+        if now_s:
+            known = ledger.hear(known, taker, now_s=now_s)
+        seen = dataclasses.replace(awake(report()), known=known)
+        decided, state = pool.decide(SPEC, seen, state, now_s=now_s)
+        found.append((decided.wanted.waiting_audio_s, decided.wanted.rate_per_s, decided.wanted.is_whole))
+    assert [(30_000.0, 0.0, True), (29_000.0, 0.0, True), (29_000.0, 0.0, True)] == found
+
+    done = {place: unread.Partition(0, 100, 100) for place in PARTITIONS}
+    only = dataclasses.replace(awake(report(30_000.0)), partitions=done)
+    decided, _ = pool.decide(SPEC, only, pool.State(), now_s=100.0)
+    assert (0.0, True) == (decided.wanted.waiting_audio_s, decided.wanted.is_whole)
+
+
+def test_no_capacity_is_learned_while_the_target_is_not_read() -> None:
+    """What 20 full consumers did is not what 20 replicas did: four of 120 would count as four of 24."""
+    state, known = pool.State(), ledger.Ledger()
+    for at in range(60):
+        heard = reports.Work(done_audio_s=480.0 * at, busy_s=20.0 * at, full_s=10.0 * at)
+        seen = awake(report(1e5, heard=heard), 10.0 * at, known, speech_asked=None, speech_ready=None)
+        known = seen.known
+        _, state = pool.decide(SPEC, seen, state, now_s=10.0 * at)
+
+    assert None is state.heard
+    assert state.sampled.is_speech_full
 
 
 def test_replicas_that_would_come_back_too_late_for_the_promise_stay() -> None:

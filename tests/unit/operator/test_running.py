@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 
 import pytest
-from pool_material import World
+from pool_material import SPEC, World
 
 from aftercall.contracts import metrics, reports, sections
 from aftercall.operator import exchange, failures, kube, processes, running, targets, testing
@@ -205,6 +206,39 @@ async def test_it_ends_when_it_is_told_to() -> None:
         await ending
 
     assert "" == world.cluster.seen(kube.LEASES, "aftercall-operator")["spec"]["holderIdentity"]
+
+
+async def test_who_begins_waits_for_reports_before_it_orders() -> None:
+    """Its first looks are over before a report can be answered; four consumers have work of a throttled tenant."""
+    world = World()
+    world.pool(consumers=dict(SPEC["consumers"], stabilizationSeconds=300))
+    world.cluster.put(kube.TENANTS, "acme", spec={"audioSecondsPerMinute": 2400})
+    world.cluster.deployment("speech", 1)
+    world.cluster.deployment("consumers", 4)
+    world.offsets.unread("recordings", 1, 1, 1, 1)
+    world.offsets.unread("deferred", 100)
+    found = operator(world)
+    found.watch = None
+    stopping = asyncio.Event()
+
+    async def until(holds: Callable[[], bool]) -> None:
+        for _ in range(1000):
+            if holds():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(world.condition("BacklogKnown"))
+
+    ending = asyncio.create_task(found.run(stopping))
+    await until(lambda: world.condition("BacklogKnown") == ("False", "UnknownBacklog"))
+    await until(lambda: found.compiling.has_compiled)
+    for at in range(4):
+        await found.hear(report().model_copy(update={"consumer": f"c{at}"}))
+    await until(lambda: world.condition("BacklogKnown") == ("True", "AsRead"))
+    stopping.set()
+    await ending
+
+    assert [] == world.cluster.made("write", "deployments/scale")
+    assert (1, 4) == (world.asked("speech"), world.asked("consumers"))
 
 
 async def test_what_the_watch_tells_is_looked_at_at_once() -> None:

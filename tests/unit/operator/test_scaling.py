@@ -42,7 +42,7 @@ def wanted(
         # Only two of them would have something to do; what is there stays for the window.
         (wanted(9000), {"useful": 6}, {}, 6, Reason.AT_MAXIMUM),
         (wanted(9000), {"useful": 2}, {}, 4, Reason.STABILIZING),
-        (wanted(9000), {"is_held_back": True}, {}, 4, Reason.CONSUMERS_FIRST),
+        (wanted(9000), {"held_back": Reason.CONSUMERS_FIRST}, {}, 4, Reason.CONSUMERS_FIRST),
         # From nothing: anything that waits, even of a tenant whose limit lets nothing through just now.
         (wanted(0, 1), {"asked": 0, "ready": 0}, {"min_replicas": 0}, 1, Reason.WOKEN),
         (wanted(0, 0), {"asked": 0, "ready": 0}, {"min_replicas": 0}, 0, Reason.IDLE),
