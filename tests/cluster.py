@@ -111,15 +111,15 @@ class Cluster:
             **more,
         }
 
-    def announce(self, told: Iterable[events.RecordingReady | bytes]) -> None:
-        """Produce events, or records as they are; return once all are acknowledged."""
+    def announce(self, told: Iterable[events.RecordingReady | bytes], *, topic: str = "") -> None:
+        """Produce events, or records as they are, on a topic of recordings; return once all are acknowledged."""
         import kafka
 
         producer = kafka.KafkaProducer(bootstrap_servers=self.kafka.address)
         try:
             for one in told:
                 if isinstance(one, bytes):
-                    producer.send(self.recordings, value=one, key=b"x")
+                    producer.send(topic or self.recordings, value=one, key=b"x")
                 else:
                     plain = {
                         "specversion": "1.0",
@@ -129,7 +129,7 @@ class Cluster:
                     }
                     data = json.loads(documents.encode(one))
                     key = f"{one.tenant}/{one.recording_id}".encode()
-                    producer.send(self.recordings, value=json.dumps(plain | {"data": data}).encode(), key=key)
+                    producer.send(topic or self.recordings, value=json.dumps(plain | {"data": data}).encode(), key=key)
             producer.flush(timeout=60)
         finally:
             producer.close()

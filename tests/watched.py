@@ -1,4 +1,4 @@
-"""The whole service as a Prometheus sees it: consumers on Triton, on Ray and by themselves, relay, operator, GPUs.
+"""The whole service as a Prometheus sees it: consumers on Triton, on Ray and by themselves, relay, API, operator, GPUs.
 
 Everything is real but the GPUs: what DCGM would say of them is made up here, and is scraped as job `dcgm-synthetic`.
 Targets have the labels that the chart's PodMonitors give them.
@@ -18,6 +18,7 @@ from typing import Any
 
 import charted
 import cluster
+import httpx2
 import material
 import obstore
 import operated
@@ -115,7 +116,7 @@ def servers(folder: Callable[[str], pathlib.Path]) -> Iterator[Servers]:
 
 
 class Service:
-    """Three pools with a consumer each, a relay, an operator, and recordings that go on coming."""
+    """Three pools with a consumer each, a relay, an API, an operator, and recordings and requests that go on coming."""
 
     def __init__(self, servers_: Servers, folder: pathlib.Path) -> None:
         self._servers = servers_
@@ -124,6 +125,7 @@ class Service:
         self._stopping = threading.Event()
         self._ports: dict[str, int] = {}
         self._pods: dict[str, str] = {}
+        self._upload = material.wav(material.sentences(1)[0][2], 16_000)
         self._clusters = {name: cluster.Cluster(servers_.kafka, servers_.store, f"calls-{name}") for name in POOLS}
         control_plane = servers_.control_plane
         control_plane.create_node("node-0")
@@ -138,6 +140,7 @@ class Service:
         """Start every process, and let recordings come."""
         for name, ours in self._clusters.items():
             ours.create()
+            ours.kafka.create_topics({_bulk(ours): 1})
             for at, (_, _, pcm) in enumerate(material.sentences(4)):
                 obstore.put(ours.bucket(ours.inbox), f"sentence-{at}.wav", material.wav(pcm, 16_000))
             scaling = {"minReplicas": 1, "maxReplicas": 2, "capacityAudioSecondsPerMinute": 3000}
@@ -162,6 +165,7 @@ class Service:
             cluster.wait_until(lambda name=name: bool(self._pods_of(name)), timeout_s=30, what=what)
             self._consume(name)
         self._relay()
+        self._api()
         for one in self._running:
             one.wait_ready()
         self._feeder = threading.Thread(target=self._feed)
@@ -186,7 +190,9 @@ class Service:
                 "AFTERCALL_SHADOW__THREADS": "1",
             },
         }[name]
-        env = self._clusters[name].env(
+        ours = self._clusters[name]
+        env = ours.env(
+            AFTERCALL_KAFKA__TOPICS=f"[{{name: {ours.recordings}}}, {{name: {_bulk(ours)}, lane: bulk}}]",
             AFTERCALL_TELEMETRY__PORT=str(self._ports[name]),
             AFTERCALL_TELEMETRY__OTLP_ENDPOINT=f"http://127.0.0.1:{process.free_port()}",  # nobody: ids are enough
             AFTERCALL_INTAKE__TENANTS_FILE=str(self._tenants),
@@ -219,8 +225,38 @@ class Service:
         relay = cluster.Consumer(env, self._folder / "relay.log", command=("-m", "aftercall.cli", "relay"))
         self._running.append(relay)
 
+    def _api(self) -> None:
+        self._ports["api"], self._ports["asked"] = process.free_port(), process.free_port()
+        ours = self._clusters["own"]
+        env = ours.env(
+            AFTERCALL_TELEMETRY__PORT=str(self._ports["api"]),
+            AFTERCALL_API__PORT=str(self._ports["asked"]),
+            AFTERCALL_API__KEYS="{acme: a-key}",
+            AFTERCALL_API__UPLOADS_BUCKET=ours.inbox,
+            AFTERCALL_API__WAIT_S="0.001",  # nothing is heard within it: who waits for a transcript is told 503
+            AFTERCALL_SPEECH__MODEL=str(material.MODEL),
+        )
+        self._running.append(cluster.Consumer(env, self._folder / "api.log", command=("-m", "aftercall.cli", "api")))
+
+    def _ask(self) -> None:
+        """Ask the API for a call that nobody knows, and for a recording to be heard at once."""
+        with httpx2.Client(
+            base_url=f"http://127.0.0.1:{self._ports['asked']}",
+            headers={"Authorization": "Bearer a-key"},
+            timeout=30,
+            trust_env=False,
+        ) as client:
+            assert 404 == client.get("/v1/calls/nobody").status_code
+            told = client.post(
+                "/v1/audio/transcriptions",
+                data={"model": "whisper-1", "language": "en"},
+                files={"file": ("call.wav", self._upload)},
+            )
+            assert told.status_code in (200, 503), told.text
+
     def _feed(self) -> None:
         for at in itertools.count():
+            self._ask()
             for ours in self._clusters.values():
                 told = {
                     "tenant": TENANTS[at % 2],
@@ -229,6 +265,9 @@ class Service:
                     "language": "en",
                 }
                 ours.announce([events.RecordingReady.model_validate(told)])
+                if at % 4 == 0:
+                    told["call_id"] = f"b{at}"
+                    ours.announce([events.RecordingReady.model_validate(told)], topic=_bulk(ours))
             if self._stopping.wait(1.5):
                 return
 
@@ -244,6 +283,7 @@ class Service:
             "aftercall": [
                 *consumers,
                 target(self._ports["relay"], "relay", "relay-0"),
+                target(self._ports["api"], "api", "api-0"),
                 target(self._space.telemetry, "operator", "operator-0"),
                 target(self._servers.triton.metrics, "speech", "triton-speech-0", pool="triton"),
                 target(self._servers.ray_metrics, "speech", "rays-speech-0", pool="rays"),
@@ -267,6 +307,10 @@ class Service:
         for one in self._running:
             one.kill()
         self._space.stop()
+
+
+def _bulk(ours: cluster.Cluster) -> str:
+    return f"{ours.name}.bulk"
 
 
 @contextlib.contextmanager

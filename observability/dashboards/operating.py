@@ -147,9 +147,16 @@ ROWS = (
         (
             Panel(
                 "Age of the last look",
-                "Seconds since the operator's last look at each pool that came to its end; there is one every five.",
+                "Seconds since the operator's last look at each pool that came to its end, of which there is one every"
+                " five, and since its last list of all pools and of all tenants, one every twenty.",
                 "s",
-                (Query(of_pools(operating.AGE), "{{namespace}}/{{pool}}"),),
+                (
+                    Query(of_pools(operating.AGE), "{{namespace}}/{{pool}}"),
+                    Query(
+                        f"time() - {_max('namespace, kind', _in_namespaces(metrics.OPERATOR_LAST_LIST))}",
+                        "{{namespace}} list of {{kind}}",
+                    ),
+                ),
                 width=8,
                 warn_at=120,
             ),

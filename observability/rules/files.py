@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from observability.rules import backlog, delivery, groups, objectives, operating, speech
+from observability.rules import backlog, delivery, groups, objectives, operating, parts, speech
 
 FILES = {
     "speech.yaml": speech.GROUPS,
@@ -10,6 +10,7 @@ FILES = {
     "backlog.yaml": backlog.GROUPS,
     "operator.yaml": operating.GROUPS,
     "delivery.yaml": delivery.GROUPS,
+    "parts.yaml": parts.GROUPS,
 }
 GROUPS = tuple(group for each in FILES.values() for group in each)
 ALERTS = tuple(alert for group in GROUPS for alert in group.alerts)

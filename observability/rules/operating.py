@@ -27,6 +27,15 @@ GROUPS = (
                 "It looks every five seconds. Meanwhile replicas stay as they are, whatever arrives.",
             ),
             Alert(
+                "AftercallOperatorListsFailing",
+                f"time() - max by (namespace, kind) ({metrics.OPERATOR_LAST_LIST.name}) > 300",
+                "5m",
+                Severity.TICKET,
+                "The operator of {{ $labels.namespace }} cannot list {{ $labels.kind }}",
+                "It asks every twenty seconds, and was last answered {{ $value | humanizeDuration }} ago. One that has"
+                " never read them all follows no pool, and answers no consumer.",
+            ),
+            Alert(
                 "AftercallOperatorGone",
                 promql(f"""
                     (

@@ -19,7 +19,8 @@ FILES = ROOT / "charts" / "aftercall" / "files"
 SECTIONS = ["What it means", "What users notice", "How to look", "What to do", "When it is over"]
 WORDS = {
     *("and", "avg", "avg_over_time", "by", "changes", "count", "group_left", "histogram_quantile", "increase"),
-    *("label_replace", "max", "max_over_time", "min", "on", "or", "quantile_over_time", "rate", "sum"),
+    *("label_replace", "last_over_time", "max", "max_over_time", "min", "offset", "on", "or"),
+    *("quantile_over_time", "rate", "sum"),
     *("sum_over_time", "time", "timestamp", "topk", "unless"),
 }
 """What PromQL itself says in our expressions."""

@@ -98,14 +98,17 @@ class PrometheusObserver:
         trace_id = tracing.kept_trace_id() if metric.traced else None
         self._labelled(metric, labels).observe(value, None if trace_id is None else {"trace_id": trace_id})
 
-    def forget(self, **labels: str) -> None:
-        """Drop every series that has all of these labels: what it was of is gone."""
-        if "tenant" in labels:
+    def forget(self, *of: metrics.Metric, **labels: str) -> None:
+        """Drop every series of these metrics, or of all, that has all of these labels: what it was of is gone."""
+        if "tenant" in labels and not of:
             self._tenants.discard(labels["tenant"])
-        for metric in metrics.ALL:
+        names = set()
+        for metric in of or metrics.ALL:
+            names.add(metric.name)
             if labels.keys() <= set(metric.labels):
                 self._series[metric.name].remove_by_labels(labels)
-        self._begun = {key for key in self._begun if not labels.items() <= dict(key[1]).items()}
+        gone = {key for key in self._begun if key[0] in names and labels.items() <= dict(key[1]).items()}
+        self._begun -= gone
 
     def exposition(self, *, openmetrics: bool = False) -> bytes:
         """Return the Prometheus text format, or OpenMetrics, which alone has exemplars."""

@@ -248,11 +248,14 @@ LEASE_LEFT = Metric(
 OPERATOR_WANTED = Metric(
     "aftercall_operator_wanted_replicas",
     Kind.GAUGE,
-    "Replicas that were last decided; fleet is `speech` or `consumers`.",
+    "Replicas that were last decided; fleet is `speech` or `consumers`. A target that is not read has none of these.",
     ("pool", "fleet"),
 )
 OPERATOR_READY = Metric(
-    "aftercall_operator_ready_replicas", Kind.GAUGE, "Replicas that answer, as last read.", ("pool", "fleet")
+    "aftercall_operator_ready_replicas",
+    Kind.GAUGE,
+    "Replicas that answer; 0 where their target is not there. What cannot be read has none of these.",
+    ("pool", "fleet"),
 )
 OPERATOR_BACKLOG = Metric(
     "aftercall_operator_backlog_audio_seconds",
@@ -342,8 +345,14 @@ OPERATOR_RECONCILE_SECONDS = Metric(
 OPERATOR_LAST_RECONCILE = Metric(
     "aftercall_operator_last_reconcile_timestamp_seconds",
     Kind.GAUGE,
-    "Unix time of the last look at a pool that came to its end.",
+    "Unix time of the last look at a pool that came to its end; before the first, of when looking at it began.",
     ("pool",),
+)
+OPERATOR_LAST_LIST = Metric(
+    "aftercall_operator_last_list_timestamp_seconds",
+    Kind.GAUGE,
+    "Unix time of the last list of all pools, or of all tenants, that was answered; before the first, of the start.",
+    ("kind",),
 )
 OPERATOR_LEASE = Metric(
     "aftercall_operator_lease_held", Kind.GAUGE, "1 while this operator holds the Lease and may issue grants."

@@ -131,7 +131,9 @@ class Looker:
             replicas=findings.replicas((("speech", seen.speech, speech), ("consumers", seen.consumers, consumers))),
         )
         self._is_measured = True
-        measures.tell_look(means.observe, self.name, spec, reading, decided, self._state)
+        measures.tell_look(means.observe, self.name, spec, decided, self._state)
+        measures.tell_fleet(means.observe, self.name, "speech", seen.speech)
+        measures.tell_fleet(means.observe, self.name, "consumers", seen.consumers)
         await self._tell(found, said, _numbers(seen, decided))
         return fleets.Outcome.CHANGED_MEANWHILE in {each.outcome for each in (speech, consumers) if each is not None}
 

@@ -6,7 +6,7 @@ import math
 from typing import Protocol
 
 from aftercall.contracts import metrics, pools
-from aftercall.operator import capacity, conditions, pool, scaling
+from aftercall.operator import capacity, conditions, failures, gathering, pool, scaling
 
 
 class Observer(Protocol):
@@ -24,8 +24,8 @@ class Observer(Protocol):
         """Add an observation to a histogram."""
         ...
 
-    def forget(self, **labels: str) -> None:
-        """Drop every series that has all of these labels: what it was of is gone."""
+    def forget(self, *of: metrics.Metric, **labels: str) -> None:
+        """Drop every series of these metrics, or of all, that has all of these labels: what it was of is gone."""
         ...
 
 
@@ -48,7 +48,6 @@ def tell_look(
     observe: Observer,
     name: str,
     spec: pools.TranscriptionPool,
-    reading: pool.Reading,
     decided: pool.Decisions,
     state: pool.State,
 ) -> None:
@@ -65,6 +64,17 @@ def tell_look(
     for fleet, (estimate, prior) in learned.items():
         per_s = capacity.per_replica(estimate, capacity.Prior(prior / 60))
         observe.set(metrics.OPERATOR_CAPACITY, per_s, pool=name, fleet=fleet)
-    for fleet, ready in (("speech", reading.speech_ready), ("consumers", reading.consumers_ready)):
-        if ready is not None:
-            observe.set(metrics.OPERATOR_READY, ready, pool=name, fleet=fleet)
+
+
+def tell_fleet(observe: Observer, name: str, fleet: str, part: gathering.Part | None) -> None:
+    """Set how many of a fleet answer, which is none where its target is not there.
+
+    What was not read is not told, nor what is wanted of it: three consumers that were ready when somebody deleted their
+    Deployment would be three for ever, and nobody would hear that none is left.
+    """
+    if part is not None and part.seen is not None:
+        observe.set(metrics.OPERATOR_READY, part.seen.ready, pool=name, fleet=fleet)
+        return
+    observe.forget(metrics.OPERATOR_READY, metrics.OPERATOR_WANTED, pool=name, fleet=fleet)
+    if part is not None and isinstance(part.problem, failures.NotFoundError):
+        observe.set(metrics.OPERATOR_READY, 0, pool=name, fleet=fleet)

@@ -61,10 +61,13 @@ class Operator:
         self._ray_of = ray_of
         self._observe = observe
         self._now = now
+        self._utc = utc
         self._pools, self._tenants = inventory.Kind(), inventory.Kind()
         self._kinds = {kube.POOLS: self._pools, kube.TENANTS: self._tenants}
         self._generations: dict[tuple[kube.Resource, str], object] = {}
         self._listed_at_s = now()
+        for resource in self._kinds:
+            self._tell_listed(resource)  # one that may list nothing from the start on is late, too
         self.exchange = exchange.Exchange(lease_s=configured.grant_lease_s, stale_s=presence.STALE_S)
         self.lease = lease.Lease(
             client,
@@ -174,11 +177,15 @@ class Operator:
             except errors.AftercallError as exc:
                 log.warning("not listed", extra={"resource": resource.plural, "error": str(exc)})
                 continue
+            self._tell_listed(resource)
             was_listed = kind.is_listed
             changed = kind.list(list(found), asked_at_s=asked_at_s, now_s=self._now())
             if changed or not was_listed:
                 self._react(resource, changed)
         self._listed_at_s = self._now()
+
+    def _tell_listed(self, resource: kube.Resource) -> None:
+        self._observe.set(metrics.OPERATOR_LAST_LIST, self._utc().timestamp(), kind=resource.plural)
 
     async def _list_again(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

@@ -64,6 +64,8 @@ class Tending:
         for name in there.keys() - self._tasks.keys():
             self._wakes[name] = asyncio.Event()
             self._ended_at_s[name] = self._means.now()
+            # A process that has ended no look yet would have no age, and be the one that nobody hears of.
+            self._means.observe.set(metrics.OPERATOR_LAST_RECONCILE, self._means.utc().timestamp(), pool=name)
             self._tasks[name] = asyncio.create_task(self._tend(name), name=f"pool {name}")
         for name in self._tasks.keys() - there.keys():
             self._tasks.pop(name).cancel()

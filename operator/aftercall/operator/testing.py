@@ -84,9 +84,11 @@ class Measured:
         """Keep the last observation."""
         self.set(metric, value, **labels)
 
-    def forget(self, **labels: str) -> None:
-        """Drop every series that has all of these labels."""
-        self.values = {key: each for key, each in self.values.items() if not labels.items() <= dict(key[1]).items()}
+    def forget(self, *of: metrics.Metric, **labels: str) -> None:
+        """Drop every series of these metrics, or of all, that has all of these labels."""
+        names = {metric.name for metric in of or metrics.ALL}
+        gone = {key for key in self.values if key[0] in names and labels.items() <= dict(key[1]).items()}
+        self.values = {key: each for key, each in self.values.items() if key not in gone}
 
     def value(self, metric: metrics.Metric, **labels: str) -> float | None:
         """Return what a series is; None: there is none."""

@@ -121,7 +121,8 @@ def of_rules() -> Iterator[Wanted]:
             text = " ".join(dict(rule["annotations"]).values())
             shown = frozenset(re.findall(r"\$labels\.(\w+)", text))
             for at, each in enumerate(operands(rule["expr"])):
-                yield Wanted(place, each, frozenset() if at else shown, any_value=True)
+                # What was a quarter of an hour ago was before the service began.
+                yield Wanted(place, re.sub(r" offset \w+", "", each), frozenset() if at else shown, any_value=True)
         for name, matchers in SELECTOR.findall(rule["expr"]):
             if name not in RIGHTLY_EMPTY:
                 yield Wanted(place, f"{name}{matchers}", any_value=True)

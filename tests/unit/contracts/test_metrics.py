@@ -82,6 +82,22 @@ def test_series_of_what_is_gone_are_dropped() -> None:
     assert 'aftercall_operator_backlog_audio_seconds{pool="kept"} 1.0' in told
 
 
+def test_some_series_of_what_is_gone_are_dropped() -> None:
+    """Those of the metrics that are named: what was counted of a fleet that is not read now stays counted."""
+    observe = observer.PrometheusObserver()
+    observe.set(metrics.OPERATOR_READY, 3.0, pool="p", fleet="speech")
+    observe.set(metrics.OPERATOR_READY, 2.0, pool="p", fleet="consumers")
+    observe.add(metrics.OPERATOR_CHANGES, pool="p", fleet="speech", direction="up")
+
+    observe.forget(metrics.OPERATOR_READY, pool="p", fleet="speech")
+    observe.add(metrics.OPERATOR_CHANGES, pool="p", fleet="speech", direction="up")
+
+    told = observe.exposition().decode()
+    assert 'ready_replicas{fleet="speech"' not in told
+    assert 'aftercall_operator_ready_replicas{fleet="consumers",pool="p"} 2.0' in told
+    assert 'scale_changes_total{direction="up",fleet="speech",pool="p"} 2.0' in told
+
+
 def test_what_is_shown_from_the_start_can_happen() -> None:
     """Outcomes, reasons, flags and verdicts are those that the code has words for."""
     known = {

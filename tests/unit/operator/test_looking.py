@@ -223,6 +223,40 @@ async def test_a_target_that_cannot_be_read_is_told_so(problem: errors.Aftercall
     assert told == world.condition("ReplicasAvailable")
 
 
+@pytest.mark.parametrize(
+    ("problem", "ready"),
+    [
+        (failures.NotFoundError("there is none"), 0.0),  # gone or renamed: none of it answers
+        (failures.UnavailableError("does not answer"), None),  # who knows
+    ],
+)
+async def test_replicas_that_are_not_read_are_not_told_as_they_were(
+    problem: errors.AftercallError, ready: float | None
+) -> None:
+    """Neither what answered before nor what was wanted then; what was counted stays counted, and it all comes back."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("consumers", 3)
+    looker = looking.Looker("calls", world.means())
+
+    def told(metric: metrics.Metric) -> list[float | None]:
+        return [world.measured.value(metric, pool="calls", fleet=fleet) for fleet in ("speech", "consumers")]
+
+    await look(world, looker)
+    assert [0.0, 3.0] == told(metrics.OPERATOR_READY)
+    counted = {key: each for key, each in world.measured.values.items() if key[0] == metrics.OPERATOR_DECISIONS.name}
+    world.cluster.broken["read", "deployments"] = problem
+    await look(world, looker)
+    assert [ready, ready] == told(metrics.OPERATOR_READY)
+    assert [None, None] == told(metrics.OPERATOR_WANTED)
+    assert counted.items() <= world.measured.values.items()
+
+    del world.cluster.broken["read", "deployments"]
+    await look(world, looker)
+    assert [0.0, 3.0] == told(metrics.OPERATOR_READY)
+    assert None not in told(metrics.OPERATOR_WANTED)
+
+
 async def test_a_write_that_is_refused_is_told() -> None:
     """As where the chart has not given the right."""
     world = World()

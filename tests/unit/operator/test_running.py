@@ -169,6 +169,26 @@ async def test_a_pool_that_is_not_looked_at_turns_the_probe_red() -> None:
     assert "pool calls is not looked at any more" == found.why_not_healthy()
 
 
+async def test_when_pools_and_tenants_were_last_listed_is_told() -> None:
+    """From the start on, also where they never can be; each for itself."""
+    world = World()
+    world.cluster.broken["list", "transcriptionpools"] = failures.ForbiddenError("may not list: 403")
+    found = operator(world)
+    began_s = world.clock.utc().timestamp()
+
+    def told() -> list[float | None]:
+        kinds = ("transcriptionpools", "tenants")
+        return [world.measured.value(metrics.OPERATOR_LAST_LIST, kind=kind) for kind in kinds]
+
+    assert [began_s, began_s] == told()
+    world.clock.now_s += 20
+    await found.list_once()
+    assert [began_s, began_s + 20] == told()
+    del world.cluster.broken["list", "transcriptionpools"]
+    await found.list_once()
+    assert [began_s + 20, began_s + 20] == told()
+
+
 async def test_it_ends_when_it_is_told_to() -> None:
     """And lets another take the Lease at once."""
     world = World()

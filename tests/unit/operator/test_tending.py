@@ -80,10 +80,14 @@ async def test_a_look_that_never_ends_is_broken_off() -> None:
     world.pool()
     world.offsets.late["g"] = asyncio.Event()
     async with tended(world, look_s=0.01):
+        await until(world, lambda: world.offsets.asked)
+        began_s = world.clock.utc().timestamp()
+        world.clock.now_s += 60
         await until(world, lambda: len(world.offsets.asked) > 2)
-        assert world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls") is None
+        # From when it was begun with: a process that has never ended a look has an age, too.
+        assert began_s == world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls")
         world.offsets.late.clear()
-        await until(world, lambda: world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls"))
+        await until(world, lambda: began_s + 60 == world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls"))
 
 
 async def test_a_mistake_that_one_pool_brings_out_stops_no_other() -> None:
@@ -106,7 +110,7 @@ async def test_pools_come_and_go() -> None:
     world.pool()
     async with tended(world) as kept:
         known: inventory.Kind = kept.known  # type: ignore[attr-defined]
-        await until(world, lambda: world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="calls"))
+        await until(world, lambda: world.measured.value(metrics.OPERATOR_PROMISE, pool="calls"))
         known.tell("DELETED", world.cluster.seen(kube.POOLS, "calls"), now_s=1.0)
         world.cluster.drop(kube.POOLS, "calls")
         kept.follow()
@@ -115,7 +119,7 @@ async def test_pools_come_and_go() -> None:
 
         known.tell("ADDED", world.pool("other"), now_s=2.0)
         kept.wake("other")
-        await until(world, lambda: world.measured.value(metrics.OPERATOR_LAST_RECONCILE, pool="other"))
+        await until(world, lambda: world.measured.value(metrics.OPERATOR_PROMISE, pool="other"))
 
 
 async def test_a_look_at_a_pool_that_is_deleted_meanwhile_is_not_missed() -> None:

@@ -1,0 +1,55 @@
+"""Whether parts are there, whatever they do: all that answer Prometheus, and the API to whoever asks it."""
+
+from __future__ import annotations
+
+from aftercall.contracts import metrics
+from observability.rules import foreign
+from observability.rules.groups import Alert, Group, Severity, promql
+
+_ALONE = f'{foreign.UP}{{component=~"relay|api|diarization"}}'
+"""Parts of which nothing else tells that they are gone, as the operator does of a pool's."""
+_FAILED = f'{metrics.API_REQUESTS.name}{{status=~"5.."}}'
+
+GROUPS = (
+    Group(
+        "aftercall-parts",
+        (
+            Alert(
+                "AftercallPartDown",
+                promql(f"""
+                    {foreign.UP}{{component=~"consumers|relay|operator|api|diarization"}} == 0
+                """),
+                "10m",
+                Severity.TICKET,
+                "{{ $labels.component }} {{ $labels.pod }} of {{ $labels.namespace }} does not answer Prometheus",
+                "Its metrics are missing from every board and alert. It may work on all the same.",
+            ),
+            Alert(
+                "AftercallPartGone",
+                promql(f"""
+                    count by (namespace, component) (max_over_time({_ALONE}[1d]))
+                    unless on (namespace, component) {_ALONE} == 1
+                """),
+                "10m",
+                Severity.PAGE,
+                "Nothing of {{ $labels.component }} answers in {{ $labels.namespace }}",
+                "There was some of it within the last day ({{ $value }} pods), and none is up. Without the API uploads"
+                " and callbacks are refused, without the relay no tenant is told of anything, and without diarization"
+                " recordings of one channel wait.",
+            ),
+            Alert(
+                "AftercallApiFailing",
+                promql(f"""
+                    sum by (namespace) (rate({_FAILED}[10m]))
+                    / (sum by (namespace) (rate({metrics.API_REQUESTS.name}{{status!="499"}}[10m])) > 0)
+                    > 0.05
+                    and sum by (namespace) (increase({_FAILED}[10m])) >= 10
+                """),
+                "10m",
+                Severity.PAGE,
+                "The API of {{ $labels.namespace }} answers {{ $value | humanizePercentage }} of requests by an error",
+                "Uploads, callbacks and questions for transcripts are lost unless whoever sent them tries again.",
+            ),
+        ),
+    ),
+)
