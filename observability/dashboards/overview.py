@@ -15,7 +15,7 @@ from observability.dashboards.panels import (
     parts,
     per_second,
 )
-from observability.rules import backlog, objectives
+from observability.rules import objectives, work
 
 DESCRIPTION = "Are transcripts in time, does any call end without one, and does what waits go down?"
 
@@ -161,7 +161,7 @@ ROWS = (
                         f"max by (namespace, pool) ({of_pools(metrics.OPERATOR_ARRIVING)})",
                         "arriving at {{namespace}}/{{pool}}",
                     ),
-                    Query(f"sum by (namespace, pool) ({of_tenants(backlog.DONE)})", "done by {{namespace}}/{{pool}}"),
+                    Query(f"sum by (namespace, pool) ({of_tenants(work.DONE)})", "done by {{namespace}}/{{pool}}"),
                 ),
             ),
             Panel(

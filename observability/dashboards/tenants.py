@@ -16,7 +16,7 @@ from observability.dashboards.panels import (
     per_second,
     top,
 )
-from observability.rules import backlog
+from observability.rules import work
 
 DESCRIPTION = (
     "Who waits, who is held back by an own limit, who gets which share, and what that costs?"
@@ -45,7 +45,7 @@ ROWS = (
                 "Audio of each tenant that was read and waits for its turn. A tenant that is held back by its own limit"
                 " may have much of it.",
                 "s",
-                (Query(top(f"sum by (tenant) ({of_tenants(backlog.WAITING)})"), "{{tenant}}"),),
+                (Query(top(f"sum by (tenant) ({of_tenants(work.WAITING)})"), "{{tenant}}"),),
                 Form.STACK,
             ),
             Panel(
@@ -53,7 +53,7 @@ ROWS = (
                 "1 while work of the tenant waits for the tenant's own limit. Then more replicas would not help it, and"
                 " nothing was promised.",
                 "short",
-                (Query(top(f"max by (tenant) ({of_tenants(backlog.THROTTLED)})"), "{{tenant}}"),),
+                (Query(top(f"max by (tenant) ({of_tenants(work.THROTTLED)})"), "{{tenant}}"),),
                 bounds=(0, 1),
             ),
             Panel(
@@ -61,7 +61,7 @@ ROWS = (
                 "Audio of recordings that are open now. A tenant that waits, is not held back, and has nothing here is"
                 " starved.",
                 "s",
-                (Query(top(f"sum by (tenant) ({of_tenants(backlog.RUNNING)})"), "{{tenant}}"),),
+                (Query(top(f"sum by (tenant) ({of_tenants(work.RUNNING)})"), "{{tenant}}"),),
                 Form.STACK,
             ),
             Panel(
@@ -84,8 +84,8 @@ ROWS = (
                 (
                     Query(
                         top(
-                            f"sum by (tenant) ({of_tenants(backlog.DONE)})"
-                            f" / on () group_left () (sum({of_pools(backlog.DONE)}) > 0)"
+                            f"sum by (tenant) ({of_tenants(work.DONE)})"
+                            f" / on () group_left () (sum({of_pools(work.DONE)}) > 0)"
                         ),
                         "{{tenant}}",
                     ),
@@ -97,7 +97,7 @@ ROWS = (
                 "Audio done each second",
                 "Seconds of audio that become transcripts each second.",
                 "short",
-                (Query(top(f"sum by (tenant) ({of_tenants(backlog.DONE)})"), "{{tenant}}"),),
+                (Query(top(f"sum by (tenant) ({of_tenants(work.DONE)})"), "{{tenant}}"),),
             ),
             Panel(
                 "Limit, and what is granted of it",

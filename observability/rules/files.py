@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from observability.rules import backlog, delivery, groups, objectives, operating, parts, speech
+from observability.rules import (
+    answering,
+    backlog,
+    consuming,
+    delivery,
+    groups,
+    objectives,
+    operating,
+    parts,
+    speech,
+    work,
+)
 
 FILES = {
     "speech.yaml": speech.GROUPS,
     "objectives.yaml": objectives.GROUPS,
-    "backlog.yaml": backlog.GROUPS,
+    "backlog.yaml": (*work.GROUPS, *backlog.GROUPS, *consuming.GROUPS, *answering.GROUPS),
     "operator.yaml": operating.GROUPS,
     "delivery.yaml": delivery.GROUPS,
     "parts.yaml": parts.GROUPS,

@@ -42,6 +42,7 @@ PURE = (
     "operator/aftercall/operator/pool.py",
     "operator/aftercall/operator/processes.py",
     "operator/aftercall/operator/rivals.py",
+    "operator/aftercall/operator/presence.py",
     "operator/aftercall/operator/samples.py",
     "operator/aftercall/operator/scaling.py",
     "operator/aftercall/operator/simulator",
