@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Iterable
 
 import typer
 
@@ -47,12 +48,20 @@ async def run(configured: settings.Settings) -> None:
     await topics.check(configured, topics.needed(configured, topics.User.RELAY))
     shown = " and ".join(name for name, wanted in (("ClickHouse", to_clickhouse), ("webhooks", to_webhooks)) if wanted)
     typer.echo(f"aftercall is ready: relays {configured.kafka.transcripts_topic} to {shown}", err=True)
-    probes_of = probes.build_probes(why_not_ready=lambda: None, exposition=observe.exposition)
+    pollers: list[polling.Poller] = []
+    probes_of = probes.build_probes(
+        why_not_ready=lambda: None, why_not_healthy=lambda: why_not_healthy(pollers), exposition=observe.exposition
+    )
     async with server.alongside(configured.telemetry, probes_of), asyncio.TaskGroup() as group:
         if to_clickhouse:
             group.create_task(_carry_rows(configured, store, observe, stopping), name="clickhouse")
         if to_webhooks:
-            group.create_task(_tell_tenants(configured, store, observe, stopping), name="webhooks")
+            group.create_task(_tell_tenants(configured, store, observe, stopping, pollers), name="webhooks")
+
+
+def why_not_healthy(pollers: Iterable[polling.Poller]) -> str | None:
+    """Say which thread has ended, which nothing but a new start begins anew."""
+    return next((why for each in pollers if (why := each.why_not_alive()) is not None), None)
 
 
 async def _carry_rows(
@@ -84,6 +93,7 @@ async def _tell_tenants(
     store: objects.ObjectStore,
     observe: observer.Observer,
     stopping: asyncio.Event,
+    pollers: list[polling.Poller],
 ) -> None:
     hooks, kafka = configured.webhooks, configured.kafka
     producer = producing.Producer(broker.client(kafka, name="aftercall-webhooks"))
@@ -108,6 +118,7 @@ async def _tell_tenants(
             group=f"{kafka.group}.webhooks",
             name="aftercall-webhooks",
         )
+        pollers.append(poller)
         poller.start()
         try:
             await policies.watch(stopping)
