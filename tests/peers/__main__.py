@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from peers import (
     broker,
+    cache,
     diarization,
     helm,
     kubeconform,
@@ -23,8 +24,8 @@ from peers import (
 )
 
 
-def main() -> None:
-    """Build what is missing, and say how long it took."""
+def main() -> int:
+    """Build what is missing, say how long it took, and return whether something cannot be built."""
     peers = {
         "broker": broker.build,
         "s3": s3.build,
@@ -39,10 +40,16 @@ def main() -> None:
         "owners": owners.build,
         "prometheus": lambda: prometheus.program("prometheus"),
     }
+    code = 0
     for name, build in peers.items():
         started = time.monotonic()
-        print(f"{name}: {build()} ({time.monotonic() - started:.0f} s)", flush=True)
+        try:
+            print(f"{name}: {build()} ({time.monotonic() - started:.0f} s)", flush=True)
+        except cache.BuildError as exc:
+            print(exc, file=sys.stderr, flush=True)
+            code = 1
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
