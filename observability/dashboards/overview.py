@@ -211,6 +211,19 @@ ROWS = (
                     ),
                 ),
             ),
+            Panel(
+                "Requests to the API",
+                "Requests answered each second, by their status: 4xx are their senders' mistakes and limits, 5xx are"
+                " ours, and a 499 went away before its answer.",
+                "ops",
+                (
+                    Query(
+                        f'sum by (status) (rate({metrics.API_REQUESTS.name}{{namespace=~"$namespace"}}[{WINDOW}]))',
+                        "{{status}}",
+                    ),
+                ),
+                Form.STACK,
+            ),
         ),
     ),
 )
