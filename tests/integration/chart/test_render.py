@@ -482,6 +482,11 @@ def test_alerts_and_boards_lead_to_the_runbooks_of_the_platform(render: conftest
 ALL = {"api", "main-consumers", "operator", "relay"}
 
 
+def _said(value: object) -> str:
+    """Return a test's name of a value, the same in every process."""
+    return str(sorted(value)) if isinstance(value, set) else str(value)
+
+
 @pytest.mark.parametrize(
     ("values", "components"),
     [
@@ -500,7 +505,7 @@ ALL = {"api", "main-consumers", "operator", "relay"}
         ({"tenants": {"resources": []}}, set()),
         ({"commonAnnotations": {"team": "calls"}}, set()),
     ],
-    ids=str,
+    ids=_said,
 )
 def test_what_changes_restarts_whom_it_concerns(
     render: conftest.Render, values: conftest.Values, components: set[str]
@@ -756,7 +761,7 @@ def test_constraints_of_ones_own_take_the_place_of_the_spread(render: conftest.R
         ({"keep": False}, {"post-install,post-upgrade,post-rollback"}),
         ({"keep": False, "install": False}, {"post-install,post-upgrade,post-rollback", "post-delete"}),
     ],
-    ids=str,
+    ids=_said,
 )
 def test_no_object_is_made_of_a_kind_that_is_gone(
     render: conftest.Render, crds: dict[str, bool], whens: set[str]
