@@ -33,19 +33,28 @@ class Terms:
     """Of a message of which nothing is known."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of what a consumer told last is still its own, done or not, and which part is left to be done."""
+
+    own: float = 1.0
+    left: float = 1.0
+
+
+WHOLE = Share()
+
+
 @dataclasses.dataclass(slots=True)
 class _Found:
-    """What there is of a line: what waits, how many recordings that are, what is worked on, the oldest's age."""
+    """What there is of a line: the mix of what waits by what consumers tell, what there is, done or not, and what is
+    left; the oldest's age.
+    """
 
     waiting_audio_s: float = 0.0
-    waiting: float = 0.0
-    running_audio_s: float = 0.0
+    waiting: int = 0
+    there_audio_s: float = 0.0
+    left_audio_s: float = 0.0
     oldest_s: float = 0.0
-
-    @property
-    def left_audio_s(self) -> float:
-        """Return what is to be done: of what is worked on half is left, on average, and never nothing."""
-        return self.waiting_audio_s + _LEFT * self.running_audio_s
 
 
 _NOTHING = _Found()
@@ -95,7 +104,7 @@ def forget(known: Ledger, consumer: str) -> Ledger:
 
 
 def loads(
-    known: Ledger, beyond: Mapping[reports.Lane | None, unread.Unread], terms: Terms, shares: Mapping[str, float]
+    known: Ledger, beyond: Mapping[reports.Lane | None, unread.Unread], terms: Terms, shares: Mapping[str, Share]
 ) -> dict[str, demand.Load]:
     """Return every tenant's load: what consumers have, and its part of what nobody has read.
 
@@ -105,24 +114,29 @@ def loads(
     the most, so that its limit holds for that too; and where nothing waits, what is put aside counts as live, rather
     too urgent than late.
 
-    Of what a consumer told counts the share that `shares` names, or all: what it had may be another's by now.
+    Of what a consumer told counts what `shares` says, or all: what it had may be another's by now, or done. Who waits
+    and for how long it speaks is the mix all the same, and what it has done arrived: it tells so when it speaks again.
     """
     found: dict[Line, _Found] = {}
     for name, each in known.heard.items():
-        share = shares.get(name, 1.0)
+        share = shares.get(name, WHOLE)
         for load in each.report.tenants:
             line = load.tenant, load.lane
             one = found.get(line)
             if one is None:
                 one = found[line] = _Found()
-            one.waiting_audio_s += share * load.waiting_audio_s
-            one.waiting += share * load.waiting
-            one.running_audio_s += share * load.running_audio_s
+            one.waiting_audio_s += load.waiting_audio_s
+            one.waiting += load.waiting
+            one.there_audio_s += share.own * (load.waiting_audio_s + load.running_audio_s)
+            # Of what is worked on half is left, on average, and never nothing.
+            one.left_audio_s += share.left * (load.waiting_audio_s + _LEFT * load.running_audio_s)
             one.oldest_s = max(one.oldest_s, load.oldest_waiting_s or 0.0)
     spread = [_spread(lane, each.messages, found, terms.audio_per_message_s) for lane, each in beyond.items()]
     for more in spread:
         for line, audio_s in more.items():
-            found.setdefault(line, _Found()).waiting_audio_s += audio_s
+            one = found.setdefault(line, _Found())
+            one.there_audio_s += audio_s
+            one.left_audio_s += audio_s
     tenants = dict.fromkeys(tenant for tenant, _ in found)
     return {tenant: _load(tenant, known, found, terms) for tenant in tenants}
 
@@ -151,7 +165,7 @@ def _load(tenant: str, known: Ledger, found: Mapping[Line, _Found], terms: Terms
         one = found.get((tenant, lane), _NOTHING)
         if lane not in terms.later_s:
             # What was served stays in it where nothing is left: a total must not fall and rise again.
-            arrived += known.served.get((tenant, lane), 0.0) + one.waiting_audio_s + one.running_audio_s
+            arrived += known.served.get((tenant, lane), 0.0) + one.there_audio_s
             waiting += one.left_audio_s
         elif one.left_audio_s:
             left_s = terms.later_s[lane] - one.oldest_s

@@ -69,7 +69,11 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
     beyond = _unread(spec, presence.with_positions(seen.partitions, present))
     shares = presence.shares(seen.partitions, present)
     loads = ledger.loads(seen.known, beyond, _terms(spec, seen), shares)
-    is_whole = not present.n_missing and not any(shares.values()) and all(each.is_whole for each in beyond.values())
+    is_whole = (
+        not present.n_missing
+        and not any(each.left for each in shares.values())
+        and all(each.is_whole for each in beyond.values())
+    )
     wanted, rates = demand.read(loads, state.rates, now_s=now_s, time_constant_s=TIME_CONSTANT_S, is_whole=is_whole)
     did, sampled = samples.take(present.speaking, state.sampled, replicas=seen.speech_ready)
     unheard = scaling.Reason.UNKNOWN_BACKLOG if present.is_beginning else None

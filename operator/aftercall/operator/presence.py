@@ -12,8 +12,9 @@ from aftercall.operator import ledger, unread
 STALE_S = 30.0
 """Seconds after which a consumer that reports every few has fallen silent, or one that is ready and has never reported
 counts as one that does not: a new one tells within five."""
-BEGINNING_S = 60.0
-"""Seconds in which consumers find an operator that has just begun: they ask again after half a minute at the latest."""
+BEGINNING_S = 90.0
+"""Seconds from a pool's first look in which consumers find an operator that has just begun. After one that was killed
+it takes the Lease after 24, and consumers ask again after 33, or 43 where a server hung."""
 
 Place = tuple[str, int]
 
@@ -79,20 +80,25 @@ def with_positions(seen: Mapping[Place, unread.Partition], present: Presence) ->
     }
 
 
-def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[str, float]:
-    """Return which share of what each silent consumer told is nobody else's: by its partitions, as those are even.
+def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[str, ledger.Share]:
+    """Return which share of what each silent consumer told is still its own: by its partitions, as those are even.
 
-    What lies in a partition that another tells of counts with that one, and what is committed up to where it had read
-    is done. So where nothing is left, nothing is unknown either.
+    What lies in a partition that another tells of counts with that one. What is committed up to where it had read is
+    done, which it will tell when it speaks again. So where nothing is left, nothing is unknown either.
     """
     taken = {(one.topic, one.partition) for each in present.speaking.values() for one in each.report.positions}
 
     def is_left(place: Place, position: int) -> bool:
-        committed = seen[place].committed if place in seen else None
-        return place not in taken and (committed is None or committed < position)
+        if place not in seen:
+            return True
+        # A partition without a commit is read from its beginning, and one that holds nothing is never committed.
+        done = seen[place].begin if seen[place].committed is None else seen[place].committed
+        return done is None or done < position
 
     found = {}
     for name, each in present.silent.items():
-        places = {(one.topic, one.partition): one.position for one in each.report.positions}
-        found[name] = sum(is_left(*one) for one in places.items()) / len(places) if places else 1.0
+        told = {(one.topic, one.partition): one.position for one in each.report.positions}
+        own = {place: position for place, position in told.items() if place not in taken}
+        n_left = sum(is_left(*one) for one in own.items())
+        found[name] = ledger.Share(len(own) / len(told), n_left / len(told)) if told else ledger.WHOLE
     return found

@@ -35,7 +35,7 @@ def told(*heard: tuple[float, reports.ConsumerReport]) -> ledger.Ledger:
 NOTHING = unread.Unread(0)
 
 
-def loads(known: ledger.Ledger, beyond: unread.Unread = NOTHING, **shares: float) -> dict[str, demand.Load]:
+def loads(known: ledger.Ledger, beyond: unread.Unread = NOTHING, **shares: ledger.Share) -> dict[str, demand.Load]:
     """Return loads where `a` has a limit."""
     return ledger.loads(known, {"live": beyond}, ledger.Terms({"a": 5.0}, 150.0), shares)
 
@@ -75,7 +75,10 @@ def test_of_what_one_told_counts_the_share_that_is_still_its_own() -> None:
     """What waits and what runs; and nothing of one that is gone, which Kafka has again."""
     known = told((0, report("x", load("a", 100, running=20))), (50, report("y", load("a", 10))))
 
-    assert [120.0, 65.0, 10.0] == [loads(known, **shares)["a"].waiting_audio_s for shares in ({}, {"x": 0.5}, {"x": 0})]
+    assert [(120.0, 130.0), (65.0, 100.0), (10.0, 10.0)] == [
+        (found["a"].waiting_audio_s, found["a"].arrived_audio_s)
+        for found in (loads(known), loads(known, x=ledger.Share(0.75, 0.5)), loads(known, x=ledger.Share(0.0, 0.0)))
+    ]
     assert 10.0 == loads(ledger.forget(known, "x"))["a"].waiting_audio_s
 
 

@@ -216,13 +216,13 @@ def test_who_begins_buys_nothing_for_what_consumers_have_not_told_yet() -> None:
     there = {"partitions": aside, "speech_asked": 1, "speech_ready": 1, "consumers_ready": 4, "consumers_asked": 4}
     unheard = dataclasses.replace(ASLEEP, **there)
     state, found = pool.State(), []
-    for now_s in (0.0, 5.0, 59.0, 60.0):
+    for now_s in (0.0, 5.0, 89.0, 90.0):
         decided, state = pool.decide(SPEC, unheard, state, now_s=now_s)
         assert decided.speech is not None
         found.append((decided.speech.replicas, decided.consumers.replicas, decided.speech.reason))
 
     assert [(1, 4, Reason.UNKNOWN_BACKLOG)] * 3 == found[:3]
-    # Who does not report within a minute does not report: then what may be there has to be enough.
+    # Who does not report by then does not report: then what may be there has to be enough.
     assert (8, 5, Reason.AT_MAXIMUM) == found[3]
     asleep = dataclasses.replace(unheard, speech_asked=0, speech_ready=0, consumers_ready=0)
     decided, _ = pool.decide(SPEC, asleep, pool.State(), now_s=0.0)
@@ -247,6 +247,38 @@ def test_partitions_of_a_silent_consumer_count_with_the_one_that_has_them() -> N
     only = dataclasses.replace(awake(report(30_000.0)), partitions=done)
     decided, _ = pool.decide(SPEC, only, pool.State(), now_s=100.0)
     assert (0.0, True) == (decided.wanted.waiting_audio_s, decided.wanted.is_whole)
+
+
+def test_what_a_silent_consumer_does_has_arrived_once() -> None:
+    """It works on and commits, 100 audio-seconds a second, and tells of them when it is heard again."""
+    known, state, rates = ledger.Ledger(), pool.State(), []
+    for at in range(240):
+        now_s = 5.0 * at
+        if not 600 <= now_s < 900:
+            load = reports.TenantLoad(tenant="acme", waiting=20, waiting_audio_s=2000.0, served_audio_s=500.0 * at)
+            told = report(position=5 * at + 20).model_copy(update={"tenants": (load,)})
+            known = ledger.hear(known, told, now_s=now_s)
+        parts = {place: unread.Partition(0, 5 * at + 20, 5 * at) for place in PARTITIONS}
+        seen = dataclasses.replace(awake(report()), known=known, partitions=parts)
+        decided, state = pool.decide(SPEC, seen, state, now_s=now_s)
+        rates.append(decided.wanted.rate_per_s)
+
+    assert 105 > max(rates[60:120])
+    assert 160 > max(rates[120:])
+    assert rates[-1] == pytest.approx(100, rel=0.1)
+
+
+def test_a_silent_consumers_tenants_keep_their_limits() -> None:
+    """What comes while the only one is silent is of the mix that it told: not of nobody, and without a limit."""
+    known = ledger.hear(ledger.Ledger(), report(3000.0, position=40), now_s=0.0)
+    more = {place: unread.Partition(0, 640, 40) for place in PARTITIONS}
+    seen = dataclasses.replace(awake(report()), known=known, partitions=more, limits_per_s={"acme": 60.0})
+
+    decided, _ = pool.decide(SPEC, seen, pool.State(present=presence.State(-1000.0)), now_s=100.0)
+
+    assert decided.speech is not None
+    assert (2, True) == (decided.speech.replicas, decided.wanted.is_whole)
+    assert [60.0] == [each.limit_per_s for each in decided.wanted.shares]
 
 
 def test_no_capacity_is_learned_while_the_target_is_not_read() -> None:

@@ -63,19 +63,19 @@ def test_those_that_leave_are_none_of_those_that_are_ready() -> None:
     ("ready", "now_s", "is_done", "is_beginning"),
     [
         (4, 0, False, True),
-        (4, 59, False, True),
-        (4, 60, False, False),
+        (4, 89, False, True),
+        (4, 90, False, False),
         (0, 0, False, False),
         (4, 0, True, False),
         (None, 0, False, True),
-        (None, 60, False, False),
+        (None, 90, False, False),
         (None, 0, True, False),
     ],
 )
 def test_an_operator_that_begins_has_heard_nobody_yet(
     ready: int | None, now_s: float, is_done: bool, is_beginning: bool
 ) -> None:
-    """For a minute, where consumers are ready or not known, and something is not committed."""
+    """For a minute and a half, where consumers are ready or not known, and something is not committed."""
     found, _ = take({}, ready, presence.State(began_at_s=0.0), now_s, is_done=is_done)
 
     assert is_beginning is found.is_beginning
@@ -119,7 +119,15 @@ def test_what_a_silent_consumer_had_is_its_own_until_another_has_it_or_it_is_don
     }
     found, _ = take(heard, 0, LONG_AGO, 100.0)
 
-    assert {"x": 0.25, "none": 1.0} == presence.shares(seen, found)
+    assert {"x": ledger.Share(0.75, 0.25), "none": ledger.WHOLE} == presence.shares(seen, found)
     unknown = {place: unread.Partition(None, None) for place in PARTITIONS}
-    assert {"x": 0.75, "none": 1.0} == presence.shares(unknown, found)
-    assert {"x": 0.75, "none": 1.0} == presence.shares({}, found)
+    for partitions in (unknown, {}):
+        assert {"x": ledger.Share(0.75, 0.75), "none": ledger.WHOLE} == presence.shares(partitions, found)
+
+
+def test_a_partition_that_never_held_anything_is_done() -> None:
+    """Nobody commits it: a topic of what is put aside, where nothing ever is, left its consumer's work undone."""
+    seen = {("recordings", 0): unread.Partition(0, 0), ("recordings", 1): unread.Partition(70, 90)}
+    found, _ = take({"x": told("x", 0.0, p0=0, p1=80)}, 0, LONG_AGO, 100.0)
+
+    assert {"x": ledger.Share(1.0, 0.5)} == presence.shares(seen, found)

@@ -274,6 +274,42 @@ def test_a_poll_thread_that_has_ended_is_no_life(rig_of: Build) -> None:
     assert rig.poller.why_not_alive() is None
 
 
+def test_what_is_taken_away_as_it_is_asked_for_is_not_committed(rig_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next read is stays known for a moment: its three records are another's to read again."""
+    rig = rig_of(Cluster(give(0, 1, 2)))
+    asked = Client.position
+
+    def position(client: Client, at: Any, *, timeout_ms: int) -> int:
+        found = asked(client, at, timeout_ms=timeout_ms)
+        tell(client.listener.on_partitions_revoked([AT]))
+        return found
+
+    monkeypatch.setattr(Client, "position", position)
+    rig.run()
+    rig.poller.stop()
+
+    assert 3 == len(rig.places())
+    assert [] == [each.offset for each in rig.cluster.committed if each.offset]
+
+
+def test_clients_that_never_come_to_be_ask_for_a_new_start(rig_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leaves something behind; a broker that is away for a while is waited for."""
+    rig = rig_of(Cluster())
+    tried = []
+
+    def refuse(**_: Any) -> None:
+        tried.append(1)
+        raise kafka_errors.KafkaTimeoutError
+
+    monkeypatch.setattr(kafka_python, "KafkaConsumer", refuse)
+    monkeypatch.setattr(intake, "_RETRY_S", 0.0)
+    rig.poller.start()
+    rig.poller._thread.join(10)
+
+    assert intake._MOST_FAILED == len(tried)
+    assert "the poll thread has ended" == rig.poller.why_not_alive()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_client_that_cannot_be_built_is_said(rig_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other than for a broker that is not reached, trying again would not help."""
