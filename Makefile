@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Files of tests that run at a time. Each has servers of its own, which want 5 GiB together.
-WORKERS ?= 2
 PARTS := contracts serve consumers operator api cli
 
 .DEFAULT_GOAL := help
@@ -28,7 +26,7 @@ demo: $(STAMP) ## Transcribe the sample calls with the tiny test model, and show
 
 test: lint types ## Set up, build the servers that tests talk to, and run every test of this machine's profile
 	@$(BIN)/python tests/peers/__main__.py || echo "Tests that need these are skipped, and say so"
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style and generated files
 	@$(BIN)/ruff check .
