@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -112,6 +114,8 @@ class Namespace:
     """In how many ConfigMaps tenants are."""
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     command: tuple[str, ...] = ("-m", "aftercall.cli", "operator")
+    do_speak: bool = False
+    """Whether consumers report, while the operator runs: that they have nothing."""
     may_be_refused: bool = False
     """Whether the API server is started anew: one that has not read its roles yet forbids everything to everybody."""
 
@@ -129,6 +133,8 @@ class Namespace:
         self.settings_file.write_text(told["data"]["settings.yaml"])
         self.telemetry, self.reports = process.free_port(), process.free_port()
         self.operator: cluster.Consumer | None = None
+        self._speaking: threading.Thread | None = None
+        self._is_over = threading.Event()
 
     @property
     def client(self) -> kubeclient.Client:
@@ -150,6 +156,9 @@ class Namespace:
             **self.settings,
         }
         self.operator = cluster.Consumer(env, self.folder / f"{self.name}-{self.account}.log", command=self.command)
+        if self.do_speak and self._speaking is None:
+            self._speaking = threading.Thread(target=self._speak, daemon=True)
+            self._speaking.start()
         if wait:
             cluster.wait_until(lambda: 200 == self.probe("readyz")[0], timeout_s=60, what="the operator is ready")
         return self.operator
@@ -273,8 +282,19 @@ class Namespace:
             if event.user == self.user and event.code == 403
         ]
 
+    def _speak(self) -> None:
+        """Report for every consumer, again and again; what is dead or hangs at the moment is asked again."""
+        while not self._is_over.wait(2):
+            for pool in self.pools:
+                with contextlib.suppress(httpx2.HTTPError, kubeclient.Refused, ValueError, OSError):
+                    for pod in self.pods(charted.deployment(pool, "consumers")):
+                        self.report(pool, pod)
+
     def stop(self) -> None:
         """End the operator."""
+        self._is_over.set()
+        if self._speaking is not None:
+            self._speaking.join(30)
         if self.operator is not None and self.operator.process.poll() is None:
             self.operator.kill()
 

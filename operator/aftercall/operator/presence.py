@@ -21,9 +21,12 @@ Place = tuple[str, int]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """What one look hands to the next: when the first was, and since when some that are ready tell nothing."""
+    """What one look hands to the next: when the first was, how many consumers were ready before this operator could
+    order any, and since when some that are ready tell nothing.
+    """
 
     began_at_s: float | None = None
+    n_before: int | None = None
     missing_since_s: float | None = None
 
 
@@ -54,10 +57,13 @@ def take(
     staying = sum(not each.report.is_draining for each in speaking.values())
     missing = 0 if ready is None or is_done else max(0, ready - staying)
     began_at_s = now_s if state.began_at_s is None else state.began_at_s
+    n_before = ready if state.n_before is None else state.n_before
+    # Those that were ordered since have read nothing that was read before.
+    are_unheard = ready is None or staying < min(ready, n_before or 0)
     since_s = None if not missing else now_s if state.missing_since_s is None else state.missing_since_s
-    is_beginning = now_s - began_at_s < BEGINNING_S and (missing > 0 or (ready is None and not is_done))
+    is_beginning = not is_done and now_s - began_at_s < BEGINNING_S and are_unheard
     is_lasting = is_beginning or (since_s is not None and now_s - since_s >= STALE_S)
-    return Presence(speaking, silent, missing if is_lasting else 0, is_beginning), State(began_at_s, since_s)
+    return Presence(speaking, silent, missing if is_lasting else 0, is_beginning), State(began_at_s, n_before, since_s)
 
 
 def with_positions(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[Place, unread.Partition]:

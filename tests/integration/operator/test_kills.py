@@ -74,7 +74,7 @@ def test_an_operator_killed_in_the_middle_reconciles_when_it_is_back(
 ) -> None:
     """Before and after a scale is written, before and after a status is, before an Event, and at any other moment."""
     rng = random.Random(seed := random.randrange(1 << 32))
-    space = namespace_of("calls", through=before_api)
+    space = namespace_of("calls", do_speak=True, through=before_api)
     topic = f"{space.name}.calls"
     space.client.apply(operated.growing("calls", topic, space.name), namespace=space.name)
     operated.publish(space.kafka, topic, 1)

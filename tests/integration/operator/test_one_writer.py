@@ -57,7 +57,7 @@ def test_another_operator_takes_over_within_30_s_and_they_never_write_by_turns(
     namespace_of: Build, beside: Beside
 ) -> None:
     """With the Lease of 15 s that is the default. Who was killed comes back, and waits."""
-    first = namespace_of("calls", settings={"AFTERCALL_OPERATOR__LEASE_S": "15"})
+    first = namespace_of("calls", do_speak=True, settings={"AFTERCALL_OPERATOR__LEASE_S": "15"})
     second = beside(first)
     _make_pool(first)
     for each in (first, second):
@@ -98,7 +98,7 @@ def test_a_write_that_comes_after_another_took_over_is_not_taken(
     namespace_of: Build, beside: Beside, before_api: gateway.Gateway
 ) -> None:
     """The first's write hangs in the network until the second has the Lease and has written itself."""
-    first = namespace_of("calls", through=before_api)
+    first = namespace_of("calls", do_speak=True, through=before_api)
     second = beside(first)
     _make_pool(first)
     first.start()
@@ -142,7 +142,7 @@ def test_a_write_that_comes_after_another_took_over_is_not_taken(
 
 def test_nothing_is_written_where_an_autoscaler_does(namespace_of: Build) -> None:
     """It comes and goes while calls wait: no write as long as the conflict is told, and again once it is gone."""
-    space = namespace_of("calls")
+    space = namespace_of("calls", do_speak=True)
     _make_pool(space)
     space.start()
     space.settle("calls")

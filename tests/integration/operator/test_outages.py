@@ -86,7 +86,7 @@ def test_replicas_follow_the_backlog_after_each_death_of_the_api_server(
 ) -> None:
     """Calls come while there is no API server. Its watch is alive again after each, and the probe stays green."""
     rng = random.Random(seed := random.randrange(1 << 32))
-    space = namespace_of("calls", settings={"AFTERCALL_OPERATOR__STALE_S": "20"}, may_be_refused=True)
+    space = namespace_of("calls", do_speak=True, settings={"AFTERCALL_OPERATOR__STALE_S": "20"}, may_be_refused=True)
     pool = Pool(space)
     space.start()
     space.settle("calls")
@@ -120,7 +120,9 @@ def test_a_dead_watch_turns_the_probe_red_and_delays_without_stopping(
     namespace_of: Build, before_api: gateway.Gateway
 ) -> None:
     """Connections go silent, of watches alone or of everything; a kubelet's restart, or ten seconds more, heal it."""
-    space = namespace_of("calls", through=before_api, settings={"AFTERCALL_OPERATOR__STALE_S": str(STALE_S)})
+    space = namespace_of(
+        "calls", do_speak=True, through=before_api, settings={"AFTERCALL_OPERATOR__STALE_S": str(STALE_S)}
+    )
     pool = Pool(space)
     space.start()
     space.settle("calls")
@@ -187,7 +189,7 @@ def test_replicas_follow_the_backlog_after_the_api_server_refused_everything(
 ) -> None:
     """Too many requests, errors, no longer known, forbidden: nothing ends, and nothing is taken for the truth."""
     rng = random.Random(seed := random.randrange(1 << 32))
-    space = namespace_of("calls", through=before_api)
+    space = namespace_of("calls", do_speak=True, through=before_api)
     pool = Pool(space)
     space.start()
     space.settle("calls")

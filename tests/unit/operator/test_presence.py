@@ -56,7 +56,7 @@ def test_those_that_leave_are_none_of_those_that_are_ready() -> None:
     """They report until they end, and are no longer ready: so one of two is missing."""
     heard = {"x": told("x"), "y": told("y", is_draining=True)}
 
-    assert 1 == take(heard, 2, presence.State(-1000.0, -100.0), 0.0)[0].n_missing
+    assert 1 == take(heard, 2, presence.State(-1000.0, 2, -100.0), 0.0)[0].n_missing
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,20 @@ def test_an_operator_that_begins_has_heard_nobody_yet(
     ready: int | None, now_s: float, is_done: bool, is_beginning: bool
 ) -> None:
     """For a minute and a half, where consumers are ready or not known, and something is not committed."""
-    found, _ = take({}, ready, presence.State(began_at_s=0.0), now_s, is_done=is_done)
+    found, _ = take({}, ready, presence.State(0.0, ready), now_s, is_done=is_done)
 
     assert is_beginning is found.is_beginning
+
+
+def test_consumers_that_it_has_ordered_itself_are_not_waited_for() -> None:
+    """They have read nothing that was read before it; those that were there before, and not known at first, are."""
+    _, asleep = take({}, 0, presence.State(), 0.0)
+    _, unknown = take({}, None, presence.State(), 0.0)
+
+    assert not take({}, 4, asleep, 10.0)[0].is_beginning
+    assert take({}, 4, unknown, 10.0)[0].is_beginning
+    there = {"x": told("x", 10.0), "y": told("y", 10.0)}
+    assert not take(there, 4, presence.State(0.0, 2), 10.0)[0].is_beginning
 
 
 def test_the_first_look_is_the_beginning() -> None:
