@@ -10,7 +10,13 @@ from observability.rules.groups import Alert, Group, Record, Severity, promql
 
 _ABSENT = "aftercall:speech_absent_seconds"
 """Since when speech replicas are wanted and none answers, for up to four hours; none after that."""
-_ASLEEP = f"{work.fleet_of(metrics.OPERATOR_WANTED, 'speech')} == 0"
+_ASLEEP = promql(f"""
+    (
+      {work.fleet_of(metrics.OPERATOR_WANTED, "speech")} == 0
+      unless on (namespace, pool) {work.BACKLOG} > 0
+    )
+""")
+"""With work, the operator wants one at least. Who is at none for all that is paused, or somebody else's to wake."""
 _NEW = promql(f"""
     (
       {work.COLD_START}

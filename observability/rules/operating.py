@@ -20,11 +20,17 @@ GROUPS = (
             Record(AGE, f"time() - max by (namespace, pool) ({metrics.OPERATOR_LAST_RECONCILE.name} > 0)"),
             Alert(
                 "AftercallOperatorStale",
-                f"{AGE} > 120",
+                promql(f"""
+                    {AGE} > 120
+                    or time() - max by (namespace)
+                      ({metrics.OPERATOR_LAST_LIST.name}{{kind="transcriptionpools"}}) > 300
+                      unless on (namespace) {metrics.OPERATOR_LAST_RECONCILE.name}
+                """),
                 "5m",
                 Severity.PAGE,
                 f"{_POOL}: the operator has not looked at it for {{{{ $value | humanizeDuration }}}}",
-                "It looks every five seconds. Meanwhile replicas stay as they are, whatever arrives.",
+                "It looks every five seconds. Meanwhile replicas stay as they are, whatever arrives. Where no pool is"
+                " named, it has never been able to list them.",
             ),
             Alert(
                 "AftercallOperatorListsFailing",

@@ -27,8 +27,11 @@ GROUPS = (
             Alert(
                 "AftercallPartGone",
                 promql(f"""
-                    count by (namespace, component) (max_over_time({_ALONE}[1d]))
-                    unless on (namespace, component) {_ALONE} == 1
+                    count by (namespace, component) (max_over_time({_ALONE}[1d]) == 1)
+                    unless on (namespace, component) (
+                      {foreign.UP}{{component=~"relay|api"}} == 1
+                      or max_over_time({foreign.UP}{{component="diarization"}}[10m]) == 1
+                    )
                 """),
                 "10m",
                 Severity.PAGE,
@@ -40,15 +43,21 @@ GROUPS = (
             Alert(
                 "AftercallApiFailing",
                 promql(f"""
-                    sum by (namespace) (rate({_FAILED}[10m]))
-                    / (sum by (namespace) (rate({metrics.API_REQUESTS.name}{{status!="499"}}[10m])) > 0)
+                    sum by (namespace) (rate({_FAILED}[3m]))
+                    / (sum by (namespace) (rate({metrics.API_REQUESTS.name}{{status!="499"}}[3m])) > 0)
                     > 0.05
                     and sum by (namespace) (increase({_FAILED}[10m])) >= 10
+                    or
+                    sum by (namespace) (increase({_FAILED}[30m])) > 2.5
+                    and on (namespace) sum by (namespace) (increase({_FAILED}[10m])) > 0
+                    and on (namespace) sum by (namespace) (rate({_FAILED}[30m]))
+                      == on (namespace) sum by (namespace) (rate({metrics.API_REQUESTS.name}{{status!="499"}}[30m]))
                 """),
                 "10m",
                 Severity.PAGE,
-                "The API of {{ $labels.namespace }} answers {{ $value | humanizePercentage }} of requests by an error",
-                "Uploads, callbacks and questions for transcripts are lost unless whoever sent them tries again.",
+                "The API of {{ $labels.namespace }} answers requests by errors",
+                "More than one in twenty, or all of those that have come within half an hour. Uploads,"
+                " callbacks and questions for transcripts are lost unless whoever sent them tries again.",
             ),
         ),
     ),

@@ -43,6 +43,7 @@ NO_OPERATOR = {
     "pools.main.speech.replicas": 1,
     "pools.main.consumers.replicas": 1,
 }
+IPV6 = {f"settings.{name}.host": "::" for name in ("telemetry", "operator", "api")}
 # Servers of models read no authorities of the chart's, so that theirs may be said.
 TRUSTED = {
     "trust.existingConfigMap": "authorities",
@@ -178,7 +179,7 @@ CONTRADICTIONS: list[tuple[dict[str, object], str, str]] = [
     ),
     ({"settings.kafka.deferred_topic": "d"}, "settings.kafka.deferred_topic", "deferredTopic of the pool"),
     ({"pools.main.settings.kafka.group": "g"}, "pools.main.settings.kafka.group", "consumerGroup of the pool"),
-    ({"poolDefaults.settings.intake.promise_s": 9}, "pools.main.settings.intake.promise_s", "promiseSeconds"),
+    ({"poolDefaults.settings.intake.promise_s": 9}, "poolDefaults.settings.intake.promise_s", "promiseSeconds"),
     ({"relay.settings.telemetry.port": 9000}, "relay.settings.telemetry.port", "monitoring.podMonitors"),
     ({"operator.settings.operator.port": 9000}, "operator.settings.operator.port", "would not follow"),
     ({"api.settings.api.port": 9000}, "api.settings.api.port", "would not follow"),
@@ -313,7 +314,7 @@ def refused(program: helm.Helm, folder: pathlib.Path, values: dict[str, typing.A
 
 def test_the_base_is_taken(helm3: helm.Helm, tmp_path: pathlib.Path) -> None:
     """So that it is the one change that is refused; and so are the layers that several rows share."""
-    for layer in ({}, SECOND, NO_OPERATOR, CLOSED, EXTERNAL, TRUSTED, QUICK):
+    for layer in ({}, IPV6, SECOND, NO_OPERATOR, CLOSED, EXTERNAL, TRUSTED, QUICK):
         file = tmp_path / "values.yaml"
         file.write_text(yaml.safe_dump(told(layer)))
         helm3.run("template", "calls", str(conftest.CHART), f"--values={file}")

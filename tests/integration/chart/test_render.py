@@ -298,7 +298,11 @@ def test_without_an_operator_ray_has_the_charts_number(render: conftest.Render) 
     (told,) = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
 
     assert [{"name": "speech", "num_replicas": 20}] == told["deployments"]
-    assert (10, 10) == (workers["minReplicas"], workers["maxReplicas"])
+    assert (0, 10) == (workers["minReplicas"], workers["maxReplicas"])
+    values["pools"]["main"]["speech"]["replicas"] = 3
+    (service,) = conftest.every("RayService")(render(RAY, values=values)).values()
+    (workers,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert (0, 8) == (workers["minReplicas"], workers["maxReplicas"])
     assert "external_scaler_enabled" not in told
 
 
