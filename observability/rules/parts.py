@@ -28,12 +28,9 @@ GROUPS = (
                 "AftercallPartGone",
                 promql(f"""
                     count by (namespace, component) (max_over_time({_ALONE}[1d]) == 1)
-                    unless on (namespace, component) (
-                      {foreign.UP}{{component=~"relay|api"}} == 1
-                      or max_over_time({foreign.UP}{{component="diarization"}}[10m]) == 1
-                    )
+                    unless on (namespace, component) max_over_time({_ALONE}[10m]) == 1
                 """),
-                "10m",
+                "5m",
                 Severity.PAGE,
                 "Nothing of {{ $labels.component }} answers in {{ $labels.namespace }}",
                 "There was some of it within the last day ({{ $value }} pods), and none is up. Without the API uploads"

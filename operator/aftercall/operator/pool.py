@@ -62,9 +62,9 @@ class Decisions:
 
 def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s: float) -> tuple[Decisions, State]:
     """Return what a pool is to be, and the state for the next look."""
-    is_done = not unread.unfinished(seen.partitions.values())
+    unfinished = unread.unfinished(seen.partitions.values())
     present, presence_state = presence.take(
-        seen.known.heard, seen.consumers_ready, state.present, is_done=is_done, now_s=now_s
+        seen.known.heard, seen.consumers_ready, state.present, is_done=not unfinished, now_s=now_s
     )
     beyond = _unread(spec, presence.with_positions(seen.partitions, present))
     shares = presence.shares(seen.partitions, present)
@@ -80,7 +80,7 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
     prior = _prior(spec.consumers)
     prepared = capacity.learn(state.prepared, did.prepared, prior)
     prepares_per_s = capacity.per_replica(prepared, prior)
-    fleet = _consumers_there(seen, prepares_per_s, unheard)
+    fleet = _consumers_there(seen, prepares_per_s, unfinished, unheard)
     consumers, consumers_state = _consumers(spec, wanted, fleet, state.consumers, now_s)
     drains = [_drain_s(wanted, seen.consumers_ready, prepares_per_s)]
     speech, speech_state, heard = None, state.speech, state.heard
@@ -133,7 +133,9 @@ def _speech(
     return scaling.decide(wanted, fleet, state, policy, now_s=now_s)
 
 
-def _consumers_there(seen: Reading, capacity_per_s: float, held_back: scaling.Reason | None) -> scaling.Fleet:
+def _consumers_there(
+    seen: Reading, capacity_per_s: float, unfinished: int, held_back: scaling.Reason | None
+) -> scaling.Fleet:
     # A topic that could not be read has partitions too: a bound that is not known lowers nothing.
     ceiling = len(seen.partitions) if all(number >= 0 for _, number in seen.partitions) else None
     return scaling.Fleet(
@@ -141,7 +143,7 @@ def _consumers_there(seen: Reading, capacity_per_s: float, held_back: scaling.Re
         seen.consumers_ready,
         capacity_per_s,
         ceiling=ceiling or None,
-        useful=None if ceiling is None else max(1, unread.unfinished(seen.partitions.values())),
+        useful=None if ceiling is None else max(1, unfinished),
         held_back=held_back,
     )
 

@@ -92,6 +92,8 @@ def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[st
     What lies in a partition that another tells of counts with that one. What is committed up to where it had read is
     done, which it will tell when it speaks again. So where nothing is left, nothing is unknown either.
     """
+    if not present.silent:
+        return {}
     taken = {(one.topic, one.partition) for each in present.speaking.values() for one in each.report.positions}
 
     def is_left(place: Place, position: int) -> bool:
