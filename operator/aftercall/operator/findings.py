@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable
 
 from aftercall.contracts import errors
-from aftercall.operator import conditions, failures, fleets, gathering, pool, presence, scaling
+from aftercall.operator import conditions, failures, fleets, gathering, pool, scaling
 from aftercall.operator.conditions import Finding, Status, Type
 
 
@@ -46,18 +46,18 @@ def conflict(said: str | None, *, is_known: bool) -> Finding:
     return Finding(Status.FALSE, Reason.ONE_WRITER, "no autoscaler scales what this pool does")
 
 
-def backlog(found: gathering.Gathered, decided: pool.Decisions, silent: Iterable[str]) -> Finding:
+def backlog(found: gathering.Gathered, decided: pool.Decisions) -> Finding:
     """Return what is found of the backlog: whether it is known, and if not, who does not tell."""
     if decided.wanted.is_whole:
         return Finding(Status.TRUE, Reason.AS_READ, "topics are read and consumers report")
-    topics, mute = found.unread_topics(), sorted(silent)
+    topics, mute = found.unread_topics(), sorted(decided.present.silent)
     said = []
     if topics:
         said.append(f"topics not read: {', '.join(topics)}; does each exist, and may the operator describe it?")
     if mute:
         said.append(f"{len(mute)} consumers have fallen silent, {mute[0]} first")
-    if decided.n_missing:
-        said.append(f"{decided.n_missing} consumers are ready and do not report; do they reach the operator?")
+    if decided.present.n_missing:
+        said.append(f"{decided.present.n_missing} consumers are ready and do not report; do they reach the operator?")
     why = "; ".join(said) or "what was read makes no sense yet"
     return Finding(Status.FALSE, scaling.Reason.UNKNOWN_BACKLOG, f"{why}; what is known may raise, nothing lowers")
 
@@ -86,11 +86,6 @@ def _unseen(problem: errors.AftercallError | None) -> tuple[Status, Reason]:
         case failures.LastingError():
             return Status.FALSE, Reason.TARGET_REFUSED
     return Status.UNKNOWN, Reason.TARGET_UNKNOWN
-
-
-def silent(seen: pool.Reading, *, now_s: float) -> list[str]:
-    """Return the consumers that have not reported for long."""
-    return [name for name, each in seen.known.heard.items() if now_s - each.at_s >= presence.STALE_S]
 
 
 def all_of(

@@ -116,18 +116,17 @@ class Looker:
             consumers=targets.Deployment(means.client, spec.consumers.deployment),
             deferred_topic=means.deferred_topic,
         )
-        now_s = means.now()
         reading = seen.reading(means.reported.known(self.name), around.limits_per_s)
         assert self._state is not None
-        decided, self._state = pool.decide(spec, reading, self._state, now_s=now_s)
+        decided, self._state = pool.decide(spec, reading, self._state, now_s=means.now())
         speech = await self._bring("speech", seen.speech, decided.speech, found, around, None)
         consumers = await self._bring(
-            "consumers", seen.consumers, decided.consumers, found, around, _running(reading, now_s)
+            "consumers", seen.consumers, decided.consumers, found, around, _running(decided.present)
         )
         said = findings.all_of(
             valid=findings.ACCEPTED,
             conflict=findings.conflict(around.rivals, is_known=around.are_rivals_known),
-            backlog=findings.backlog(seen, decided, findings.silent(reading, now_s=now_s)),
+            backlog=findings.backlog(seen, decided),
             replicas=findings.replicas((("speech", seen.speech, speech), ("consumers", seen.consumers, consumers))),
         )
         self._is_measured = True
@@ -212,13 +211,9 @@ def _numbers(seen: gathering.Gathered, decided: pool.Decisions) -> dict[str, Any
     }
 
 
-def _running(reading: pool.Reading, now_s: float) -> dict[str, float]:
+def _running(present: presence.Presence) -> dict[str, float]:
     """Return the audio-seconds that each consumer works on, by its pod; of a silent one that is not known."""
-    return {
-        name: sum(load.running_audio_s for load in each.report.tenants)
-        for name, each in reading.known.heard.items()
-        if now_s - each.at_s < presence.STALE_S
-    }
+    return {name: sum(load.running_audio_s for load in each.report.tenants) for name, each in present.speaking.items()}
 
 
 def _sentence(exc: ValueError) -> str:

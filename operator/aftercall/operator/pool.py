@@ -53,8 +53,8 @@ class Decisions:
     wanted: demand.Demand
     beyond: unread.Unread
     """What nobody has read."""
-    n_missing: int = 0
-    """Consumers that are ready and tell nothing."""
+    present: presence.Presence
+    """Which consumers speak, which have fallen silent, and how many are ready and tell nothing."""
     drain_s: float | None = None
     """Seconds until what is due as the pool promises is gone, with what answers now; the slower of both fleets counts.
     None: not known; infinity: never."""
@@ -101,7 +101,7 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
     after = State(rates, speech_state, consumers_state, heard, prepared, sampled, presence_state)
     known = [each for each in drains if each is not None]
     drain_s = max(known) if len(known) == len(drains) else None
-    return Decisions(speech, consumers, wanted, unread.total(beyond.values()), present.n_missing, drain_s), after
+    return Decisions(speech, consumers, wanted, unread.total(beyond.values()), present, drain_s), after
 
 
 def _prior(asked: pools.Scaling | pools.Consumers) -> capacity.Prior:
