@@ -110,10 +110,7 @@ _GROUP = Group(
         Alert(
             "AftercallBulkStarved",
             promql(f"""
-                sum by (namespace, pool) (
-                  {metrics.WAITING_AUDIO.name}{{lane="bulk"}}
-                  unless on (namespace, pod, tenant) {metrics.THROTTLED.name} == 1
-                ) > 0
+                {work.unthrottled("namespace, pool", f'{metrics.WAITING_AUDIO.name}{{lane="bulk"}}')} > 0
                 unless on (namespace, pool)
                   sum by (namespace, pool) (max_over_time({metrics.RUNNING_AUDIO.name}{{lane="bulk"}}[15m])) > 0
                 and on (namespace, pool) ({work.ENDED} > 0 or {work.HEARD} > 0)

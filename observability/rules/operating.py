@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from aftercall.contracts import metrics
-from observability.rules import foreign
+from observability.rules import foreign, work
 from observability.rules.groups import Alert, Group, Record, Severity, promql
 
 AGE = "aftercall:reconcile_age_seconds"
 """Seconds since the last look at a pool that came to its end."""
 
 _REPORTING = f"sum by (namespace, pool, pod) (increase({metrics.REPORTS_SENT.name}[10m])) > 0"
-_CONDITION = metrics.OPERATOR_CONDITION.name
-_POOL = "Pool {{ $labels.pool }} of {{ $labels.namespace }}"
 
 GROUPS = (
     Group(
@@ -28,7 +26,7 @@ GROUPS = (
                 """),
                 "5m",
                 Severity.PAGE,
-                f"{_POOL}: the operator has not looked at it for {{{{ $value | humanizeDuration }}}}",
+                f"{work.POOL}: the operator has not looked at it for {{{{ $value | humanizeDuration }}}}",
                 "It looks every five seconds. Meanwhile replicas stay as they are, whatever arrives. Where no pool is"
                 " named, it has never been able to list them.",
             ),
@@ -74,24 +72,24 @@ GROUPS = (
                 """),
                 "3m",
                 Severity.PAGE,
-                f"{_POOL}: consumers' grants end in {{{{ $value | humanizeDuration }}}}",
+                f"{work.POOL}: consumers' grants end in {{{{ $value | humanizeDuration }}}}",
                 "Consumers report, and get no new grants. Once the old ones have ended, tenants with limits get a"
                 " hundredth of them.",
             ),
             Alert(
                 "AftercallScalingConflict",
-                f'max by (namespace, pool) ({_CONDITION}{{type="ScalingConflict",status="True"}}) == 1',
+                f'max by (namespace, pool) ({work.CONDITION}{{type="ScalingConflict",status="True"}}) == 1',
                 "5m",
                 Severity.TICKET,
-                f"{_POOL}: somebody else scales what the operator scales",
+                f"{work.POOL}: somebody else scales what the operator scales",
                 "The operator writes nothing for as long as an HPA or another pool has the same target.",
             ),
             Alert(
                 "AftercallPoolInvalid",
-                f'max by (namespace, pool) ({_CONDITION}{{type="Valid",status="False"}}) == 1',
+                f'max by (namespace, pool) ({work.CONDITION}{{type="Valid",status="False"}}) == 1',
                 "5m",
                 Severity.TICKET,
-                f"{_POOL}: its specification cannot be followed",
+                f"{work.POOL}: its specification cannot be followed",
                 "The operator leaves the pool as it is. Its condition Valid says what is wrong.",
             ),
             Alert(

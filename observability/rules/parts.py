@@ -9,6 +9,8 @@ from observability.rules.groups import Alert, Group, Severity, promql
 _ALONE = f'{foreign.UP}{{component=~"relay|api|diarization"}}'
 """Parts of which nothing else tells that they are gone, as the operator does of a pool's."""
 _FAILED = f'{metrics.API_REQUESTS.name}{{status=~"5.."}}'
+_ANSWERED = f'{metrics.API_REQUESTS.name}{{status!="499"}}'
+"""But for those whose callers went away first."""
 
 GROUPS = (
     Group(
@@ -41,14 +43,14 @@ GROUPS = (
                 "AftercallApiFailing",
                 promql(f"""
                     sum by (namespace) (rate({_FAILED}[3m]))
-                    / (sum by (namespace) (rate({metrics.API_REQUESTS.name}{{status!="499"}}[3m])) > 0)
+                    / (sum by (namespace) (rate({_ANSWERED}[3m])) > 0)
                     > 0.05
                     and sum by (namespace) (increase({_FAILED}[10m])) >= 10
                     or
                     sum by (namespace) (increase({_FAILED}[30m])) > 2.5
                     and on (namespace) sum by (namespace) (increase({_FAILED}[10m])) > 0
                     and on (namespace) sum by (namespace) (rate({_FAILED}[30m]))
-                      == on (namespace) sum by (namespace) (rate({metrics.API_REQUESTS.name}{{status!="499"}}[30m]))
+                      == on (namespace) sum by (namespace) (rate({_ANSWERED}[30m]))
                 """),
                 "10m",
                 Severity.PAGE,
