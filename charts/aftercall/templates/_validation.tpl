@@ -163,7 +163,33 @@
 
 {{/* Settings that other objects of the release follow, too: a port, a topic, a group. What sets all of these is a value. */}}
 {{- define "aftercall.validation.settings" -}}
-{{- $values := dict "kafka.bootstrap_servers" "kafka.bootstrapServers" "kafka.topics" "topics of the pool" "kafka.group" "consumerGroup of the pool" "kafka.deferred_topic" "deferredTopic of the pool" "kafka.parked_topic" "parkedTopic of the pool" "kafka.transcripts_topic" "kafka.topics.transcripts" "kafka.dead_letter_topic" "kafka.topics.deadLetter" "kafka.drain_s" "consumers.drainSeconds of the pool" "store.bucket" "s3.bucket" "intake.promise_s" "promiseSeconds of the pool" "intake.tenants_file" "tenants.source" "speech.backend" "backend of the pool" "speech.url" "backend and external.url of the pool" "reporting.url" "operator.enabled" "reporting.pool" "the pool's own name" "api.port" "api.service" "telemetry.port" "monitoring.podMonitors" "operator.port" "operator.enabled" "operator.namespace" "the release's own namespace" "operator.lease" "fullnameOverride" "operator.service_accounts" "fullnameOverride" "operator.grant_lease_s" "operator.grantLeaseSeconds" "operator.tenants_config_maps" "tenants.shards" "serving.replicas" "speech.minReplicas of the pool" "serving.gpus" "ray.replicasPerWorker of the pool" "serving.drain_s" "speech.drainSeconds of the pool" -}}
+{{- $values := dict
+  "kafka.bootstrap_servers" "kafka.bootstrapServers"
+  "kafka.topics" "topics of the pool"
+  "kafka.group" "consumerGroup of the pool"
+  "kafka.deferred_topic" "deferredTopic of the pool"
+  "kafka.parked_topic" "parkedTopic of the pool"
+  "kafka.transcripts_topic" "kafka.topics.transcripts"
+  "kafka.dead_letter_topic" "kafka.topics.deadLetter"
+  "kafka.drain_s" "consumers.drainSeconds of the pool"
+  "store.bucket" "s3.bucket"
+  "intake.promise_s" "promiseSeconds of the pool"
+  "intake.tenants_file" "tenants.source"
+  "speech.backend" "backend of the pool"
+  "speech.url" "backend and external.url of the pool"
+  "reporting.url" "operator.enabled"
+  "reporting.pool" "the pool's own name"
+  "api.port" "api.service"
+  "telemetry.port" "monitoring.podMonitors"
+  "operator.port" "operator.enabled"
+  "operator.namespace" "the release's own namespace"
+  "operator.lease" "fullnameOverride"
+  "operator.service_accounts" "fullnameOverride"
+  "operator.grant_lease_s" "operator.grantLeaseSeconds"
+  "operator.tenants_config_maps" "tenants.shards"
+  "serving.replicas" "speech.minReplicas of the pool"
+  "serving.gpus" "ray.replicasPerWorker of the pool"
+  "serving.drain_s" "speech.drainSeconds of the pool" -}}
 {{- $v := .root.Values -}}
 {{- $given := dict "settings" $v.settings "poolDefaults.settings" $v.poolDefaults.settings "operator.settings" $v.operator.settings "api.settings" $v.api.settings "relay.settings" $v.relay.settings -}}
 {{- range $name, $pool := include "aftercall.pools" .root | fromYaml -}}{{- $_ := set $given (printf "pools.%s.settings" $name) $pool.given.settings -}}{{- end -}}
