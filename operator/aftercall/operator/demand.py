@@ -80,7 +80,9 @@ class Share:
     def within(self, horizon_s: float, rate_share: float) -> float:
         """Return the audio-seconds of it that are to be worked on in so many seconds."""
         due = rate_share * self.rate_per_s * horizon_s + self.waiting_audio_s
-        return min(self.limit_per_s * horizon_s, due + sum(each.within(horizon_s) for each in self.later))
+        for each in self.later:
+            due += each.within(horizon_s)
+        return min(self.limit_per_s * horizon_s, due)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -120,17 +120,20 @@ def loads(
     found: dict[Line, _Found] = {}
     for name, each in known.heard.items():
         share = shares.get(name, WHOLE)
+        own, left = share.own, share.left
         for load in each.report.tenants:
             line = load.tenant, load.lane
             one = found.get(line)
             if one is None:
                 one = found[line] = _Found()
-            one.waiting_audio_s += load.waiting_audio_s
+            waiting_audio_s, running_audio_s = load.waiting_audio_s, load.running_audio_s
+            one.waiting_audio_s += waiting_audio_s
             one.waiting += load.waiting
-            one.there_audio_s += share.own * (load.waiting_audio_s + load.running_audio_s)
+            one.there_audio_s += own * (waiting_audio_s + running_audio_s)
             # Of what is worked on half is left, on average, and never nothing.
-            one.left_audio_s += share.left * (load.waiting_audio_s + _LEFT * load.running_audio_s)
-            one.oldest_s = max(one.oldest_s, load.oldest_waiting_s or 0.0)
+            one.left_audio_s += left * (waiting_audio_s + _LEFT * running_audio_s)
+            if load.oldest_waiting_s is not None and load.oldest_waiting_s > one.oldest_s:
+                one.oldest_s = load.oldest_waiting_s
     spread = [_spread(lane, each.messages, found, terms.audio_per_message_s) for lane, each in beyond.items()]
     for more in spread:
         for line, audio_s in more.items():

@@ -17,9 +17,8 @@ _LANES: dict[pools.Lane, reports.Lane] = {pools.Lane.LIVE: "live", pools.Lane.BU
 class Reading:
     """What was read; None is unknown.
 
-    `partitions` are by topic and number, without the positions of reports: of the pool's topics, and of the one where
-    its consumers put aside what is over a tenant's share. What is parked until it can be taken is no work, and has no
-    place in them.
+    `partitions` are by topic and number: of the pool's topics, and of the one where its consumers put aside what is
+    over a tenant's share. What is parked until it can be taken is no work, and has no place in them.
     """
 
     known: ledger.Ledger
@@ -66,7 +65,7 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
     present, presence_state = presence.take(
         seen.known.heard, seen.consumers_ready, state.present, is_done=not unfinished, now_s=now_s
     )
-    beyond = _unread(spec, presence.with_positions(seen.partitions, present))
+    beyond = _unread(spec, seen.partitions, presence.positions(present))
     shares = presence.shares(seen.partitions, present)
     loads = ledger.loads(seen.known, beyond, _terms(spec, seen), shares)
     is_whole = (
@@ -192,11 +191,13 @@ def _terms(spec: pools.TranscriptionPool, seen: Reading) -> ledger.Terms:
 
 
 def _unread(
-    spec: pools.TranscriptionPool, partitions: Mapping[tuple[str, int], unread.Partition]
+    spec: pools.TranscriptionPool,
+    partitions: Mapping[presence.Place, unread.Partition],
+    positions: Mapping[presence.Place, int],
 ) -> dict[reports.Lane | None, unread.Unread]:
     """Return what nobody has read by lane; None is what was put aside, which has lost it."""
     lanes = {topic.name: _LANES[topic.lane] for topic in spec.topics}
-    by_lane: dict[reports.Lane | None, list[unread.Partition]] = {}
-    for (topic, _), each in partitions.items():
-        by_lane.setdefault(lanes.get(topic), []).append(each)
+    by_lane: dict[reports.Lane | None, list[int | None]] = {}
+    for place, each in partitions.items():
+        by_lane.setdefault(lanes.get(place[0]), []).append(unread.of_partition(each, positions.get(place)))
     return {lane: unread.count(each) for lane, each in by_lane.items()}

@@ -66,24 +66,21 @@ def take(
     return Presence(speaking, silent, missing if is_lasting else 0, is_beginning), State(began_at_s, n_before, since_s)
 
 
-def with_positions(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[Place, unread.Partition]:
-    """Return partitions with the positions that consumers have reported; the furthest, if two have reported one.
+def positions(present: Presence) -> dict[Place, int]:
+    """Return up to where consumers say they have read; the furthest, if two have reported a partition.
 
     That of a consumer which has fallen silent counts where nobody else has its partition: what it had read counts with
     it, and else its offsets counted twice.
     """
-    positions: dict[Place, int] = {}
+    found: dict[Place, int] = {}
     for consumers in (present.silent, present.speaking):
         told: dict[Place, int] = {}
         for each in consumers.values():
             for one in each.report.positions:
                 place = one.topic, one.partition
                 told[place] = max(one.position, told.get(place, 0))
-        positions.update(told)
-    return {
-        place: unread.Partition(each.begin, each.end, each.committed, positions.get(place))
-        for place, each in seen.items()
-    }
+        found.update(told)
+    return found
 
 
 def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[str, ledger.Share]:

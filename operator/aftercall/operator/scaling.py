@@ -188,9 +188,8 @@ def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now
     """Return the largest of what is wished for, in replicas and parts of one, before any bound."""
     asked = fleet.asked or 0
     per_s = fleet.capacity_per_s
-    arriving, waiting = wanted.rate_per_s, wanted.waiting_audio_s
     target_s = policy.drain_target_s
-    keep_up = arriving / (per_s * (1 - policy.headroom))
+    keep_up = wanted.rate_per_s / (per_s * (1 - policy.headroom))
     rate_share = share_of_rate(policy.headroom)
     drain = wanted.within(target_s, rate_share) / target_s / per_s
     ready = asked if fleet.ready is None else min(fleet.ready, asked)
@@ -200,7 +199,7 @@ def _need(wanted: demand.Demand, fleet: Fleet, state: State, policy: Policy, now
     made_up = ready + missing / target_s if missing > 0 else 0.0
     need = max(keep_up, drain, made_up)
     if _whole(need) == 0:
-        return (1.0, Reason.WOKEN) if waiting > 0 else (0.0, Reason.IDLE)
+        return (1.0, Reason.WOKEN) if wanted.waiting_audio_s > 0 else (0.0, Reason.IDLE)
     if asked == 0:
         return need, Reason.WOKEN
     if made_up == need and made_up > drain:

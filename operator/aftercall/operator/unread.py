@@ -17,16 +17,14 @@ from collections.abc import Iterable
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Partition:
-    """Offsets of one partition as they were read; None is unknown, and for `committed` and `position` also none yet.
+    """Offsets of one partition as they were read; None is unknown, and for `committed` also none yet.
 
-    `begin` is the first that retention has left, `end` the one after the last, `position` the next that the consumer
-    which reports it will read.
+    `begin` is the first that retention has left, `end` the one after the last.
     """
 
     begin: int | None
     end: int | None
     committed: int | None = None
-    position: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,13 +35,16 @@ class Unread:
     is_whole: bool = True
 
 
-def of_partition(seen: Partition) -> int | None:
-    """Return what is unread of one partition; None when it cannot be said."""
-    if seen.position is None or seen.end is None:
+def of_partition(seen: Partition, position: int | None = None) -> int | None:
+    """Return what is unread of one partition; None when it cannot be said.
+
+    `position` is the next that its consumer says it will read; None: none says so.
+    """
+    if position is None or seen.end is None:
         return _beyond(seen, seen.committed)
     # A report may be newer than the reading of the end, and older than the commit: its consumer may have fallen silent.
     done = seen.committed if seen.committed is not None and seen.committed <= seen.end else 0
-    return _beyond(seen, max(done, min(seen.position, seen.end)))
+    return _beyond(seen, max(done, min(position, seen.end)))
 
 
 def _beyond(seen: Partition, since: int | None) -> int | None:
@@ -62,9 +63,9 @@ def unfinished(partitions: Iterable[Partition]) -> int:
     return sum(each is None or each > 0 for each in found)
 
 
-def count(partitions: Iterable[Partition]) -> Unread:
-    """Return what is unread of all partitions of a pool's topics."""
-    found = [of_partition(each) for each in partitions]
+def count(messages: Iterable[int | None]) -> Unread:
+    """Return what is unread of partitions together, of what is unread of each."""
+    found = list(messages)
     return Unread(sum(each for each in found if each is not None), is_whole=None not in found)
 
 

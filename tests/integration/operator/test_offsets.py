@@ -37,7 +37,7 @@ async def test_offsets_as_a_real_broker_tells_them(kafka: broker.Broker) -> None
         ("bulk", 0): unread.Partition(0, 0),
         ("gone", offsets.WHOLE_TOPIC): offsets.UNKNOWN,
     } == found
-    assert unread.Unread(10 + 6 + 3 + 1, is_whole=False) == unread.count(found.values())
+    assert unread.Unread(10 + 6 + 3 + 1, is_whole=False) == unread.count(map(unread.of_partition, found.values()))
 
     kafka.signal(signal.SIGSTOP)
     away = await reader.read("calls", ["recordings", "bulk"])

@@ -258,4 +258,4 @@ def test_a_throttled_tenants_lag_buys_no_gpus() -> None:
 
     assert found.speech is not None
     assert (2, Reason.DRAINING) == (found.speech.replicas, found.speech.reason)
-    assert 99_500 == unread.count([Partition(0, 100_000, 0, position=500)]).messages
+    assert 99_500 == unread.of_partition(Partition(0, 100_000, 0), 500)

@@ -106,7 +106,8 @@ PARTITIONS = {("recordings", at): unread.Partition(0, 360, 0) for at in range(4)
 def positions(*heard: ledger.Heard, now_s: float = 100.0) -> list[int | None]:
     """Return the positions that count, by partition."""
     found, _ = take({each.report.consumer: each for each in heard}, 0, LONG_AGO, now_s)
-    return [each.position for each in presence.with_positions(PARTITIONS, found).values()]
+    found_at = presence.positions(found)
+    return [found_at.get(place) for place in PARTITIONS]
 
 
 def test_the_furthest_position_counts_and_a_silent_ones_where_nobody_else_reads() -> None:
