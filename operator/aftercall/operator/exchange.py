@@ -178,14 +178,15 @@ class Exchange:
 
     def _shared(self, limits: Mapping[str, grants.Limit]) -> tuple[grants.Rates, grants.Rates]:
         """Return what there is of each tenant's limit and burst beside floors; who has no limit has none to share."""
-        shared = np.zeros((2, len(self._places)))
+        shared_per_s, shared_burst_s = [0.0] * len(self._places), [0.0] * len(self._places)
+        n_consumers = len(self._consumers)
         for at, tenant in enumerate(self._places):
             limit = limits.get(tenant) or self._limits.get(tenant)
             if limit is not None:
                 self._limits[tenant] = limit
-                per_s = limit.shared_per_s(len(self._consumers))
-                shared[:, at] = per_s, limit.burst_of(per_s)
-        return shared[0], shared[1]
+                shared_per_s[at] = per_s = limit.shared_per_s(n_consumers)
+                shared_burst_s[at] = limit.burst_of(per_s)
+        return np.array(shared_per_s), np.array(shared_burst_s)
 
     def _forget_tenants(self, now_s: float) -> None:
         """Forget tenants that nobody tells of, and of which nothing is out."""

@@ -80,16 +80,14 @@ class Ledger:
 def hear(known: Ledger, report: reports.ConsumerReport, *, now_s: float) -> Ledger:
     """Return what is known after a report. A process that has begun anew counts from zero."""
     before = known.heard.get(report.consumer)
-    counted: Mapping[Line, float] = {}
-    if before is not None and before.report.instance == report.instance:
-        counted = before.counted
-    served = dict(known.served)
-    if before is not None:  # what an unknown consumer has served was served before this operator began
-        for each in report.tenants:
-            more = each.served_audio_s - counted.get(_line(each), 0.0)
-            served[_line(each)] = served.get(_line(each), 0.0) + max(0.0, more)
     # A tenant that has nothing may be left out of a report: what it was served is not served again when it is back.
-    counted = {**counted, **{_line(each): each.served_audio_s for each in report.tenants}}
+    counted = dict(before.counted) if before is not None and before.report.instance == report.instance else {}
+    served = dict(known.served)
+    for each in report.tenants:
+        line, audio_s = (each.tenant, each.lane), each.served_audio_s
+        if before is not None:  # what an unknown consumer has served was served before this operator began
+            served[line] = served.get(line, 0.0) + max(0.0, audio_s - counted.get(line, 0.0))
+        counted[line] = audio_s
     return Ledger({**known.heard, report.consumer: Heard(report, now_s, counted)}, served)
 
 
@@ -142,10 +140,6 @@ def loads(
             one.left_audio_s += audio_s
     tenants = dict.fromkeys(tenant for tenant, _ in found)
     return {tenant: _load(tenant, known, found, terms) for tenant in tenants}
-
-
-def _line(load: reports.TenantLoad) -> Line:
-    return load.tenant, load.lane
 
 
 def _spread(
