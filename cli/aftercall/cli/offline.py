@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pathlib
-import tempfile
 import typing
 from collections.abc import AsyncIterator, Sequence
 
-from aftercall.cli import clock
+from aftercall.cli import clock, spool
 from aftercall.consumers import checkpoints, recognition
 from aftercall.consumers.intake import delivery
 from aftercall.consumers.recording import fetch
@@ -60,7 +59,7 @@ async def open_offline(
     try:
         if diarizer is not None:
             await diarizer.start()
-        with tempfile.TemporaryDirectory(prefix="aftercall-") as spool:
+        with spool.open_spool() as folder:
             recognizer = recognition.Recognizer(
                 backend,
                 fetch.Fetcher(
@@ -68,7 +67,7 @@ async def open_offline(
                     max_size_bytes=configured.recording.max_size_bytes,
                 ),
                 configured.model_copy(update={"tenants": tuple(allowed)}),
-                spool=pathlib.Path(spool),
+                spool=folder,
                 egress_host=host,
                 diarizer=diarizer,
                 now=clock.utc_now,

@@ -10,11 +10,10 @@ import logging
 import pathlib
 import secrets
 import socket
-import tempfile
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aftercall.cli import clock, gauges, shadowing, speech
+from aftercall.cli import clock, gauges, shadowing, speech, spool
 from aftercall.consumers import (
     attempt,
     broker,
@@ -286,8 +285,8 @@ async def open_pod(
     configured: settings.Settings, *, backend: windows.SpeechBackend | None = None, make: Make | None = None
 ) -> AsyncIterator[Pod]:
     """Open a pod with a spool folder of its own, and close it."""
-    with tempfile.TemporaryDirectory(prefix="aftercall-spool-") as spool:
-        one = Pod(configured, spool=pathlib.Path(spool), backend=backend, make=make)
+    with spool.open_spool() as folder:
+        one = Pod(configured, spool=folder, backend=backend, make=make)
         try:
             yield one
         finally:
