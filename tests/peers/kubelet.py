@@ -1,8 +1,8 @@
 """A kubelet without containers: pods of one node as processes of this machine, with their own commands and probes.
 
 What a pod is given it gets, as `mounts` tells: environment, mounted ConfigMaps, Secrets and tokens, kept up to date;
-and probes with their thresholds, SIGTERM, the grace period, restarts. The image is this checkout: an entry point of
-`aftercall`, and no other command.
+and probes with their thresholds, SIGTERM, the grace period, restarts, containers that prepare a pod. The image is this
+checkout: an entry point of `aftercall`, and Python.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from peers import control_plane as plane
 from peers import kubeclient, mounts, pods
 
+_ENTRY_POINT = ["python", "-m", "aftercall.cli"]
 _LOOK_S = 0.3
 _REFRESH_S = 2.0
 """After so long mounted files are brought up to date; a kubelet takes a minute or two."""
@@ -95,17 +96,20 @@ class Kubelet:
     def _sync(self, pod: pods.Pod) -> None:
         about, spec = pod.manifest["metadata"], pod.manifest["spec"]
         if pod.process is not None and pod.process.poll() is not None:
-            pod.exit_codes.append(pod.process.returncode)
+            if pod.is_initialized or pod.process.returncode != 0:
+                pod.exit_codes.append(pod.process.returncode)
+            else:
+                pod.n_initialized += 1
             if pod.signalled_at_s is not None and pod.ended_in_s is None:
                 pod.ended_in_s = time.monotonic() - pod.signalled_at_s
             pod.process, pod.is_ready, pod.has_started, pod.killed_at_s = None, False, False, None
         if "deletionTimestamp" in about:
             self._end(pod, int(about["deletionGracePeriodSeconds"]))
-        elif pod.process is None and (not pod.exit_codes or spec["restartPolicy"] == "Always"):
-            pod.n_restarts = len(pod.exit_codes)
-            self._begin(pod)
+        elif pod.is_over:
             self._tell(pod)
         elif pod.process is None:
+            pod.n_restarts = len(pod.exit_codes)
+            self._begin(pod)
             self._tell(pod)
         else:
             self._probe(pod, int(spec["terminationGracePeriodSeconds"]))
@@ -114,8 +118,8 @@ class Kubelet:
 
     def _begin(self, pod: pods.Pod) -> None:
         container = pod.container
-        assert "command" not in container, "the image's own command is all that there is"
-        assert not pod.manifest["spec"].get("initContainers"), "no init containers"
+        program = container.get("command", _ENTRY_POINT)
+        assert "python" == program[0], "what else is in the image is not here"
         self._mounts.mount(pod)
         pod.probes = {
             name: pods.Probe({"timeoutSeconds": 1, "failureThreshold": 3, **container[f"{name}Probe"]})
@@ -123,7 +127,7 @@ class Kubelet:
             if f"{name}Probe" in container
         }
         with pod.log.open("ab") as out:
-            command = [sys.executable, "-m", "aftercall.cli", *container["args"]]
+            command = [sys.executable, *program[1:], *self._mounts.args(pod)]
             pod.process = subprocess.Popen(command, env=self._mounts.env(pod), cwd=pod.folder, stdout=out, stderr=out)
 
     def _probe(self, pod: pods.Pod, grace_s: int) -> None:
@@ -163,16 +167,20 @@ class Kubelet:
             pod.process.kill()
 
     def _tell(self, pod: pods.Pod) -> None:
-        ended = pod.process is None and bool(pod.exit_codes)
-        state: dict[str, Any] = {"running": {}} if not ended else {"terminated": {"exitCode": pod.exit_codes[-1]}}
-        phase = "Running" if not ended else "Succeeded" if pod.exit_codes[-1] == 0 else "Failed"
+        state: dict[str, Any] = {"running": {}} if not pod.is_over else {"terminated": {"exitCode": pod.exit_codes[-1]}}
+        if pod.is_over:
+            phase = "Succeeded" if pod.exit_codes[-1] == 0 else "Failed"
+        else:
+            phase = "Running" if pod.is_initialized else "Pending"
         ready = "True" if pod.is_ready else "False"
         container = {"name": pod.container["name"], "image": pod.container["image"], "imageID": "", "state": state}
         container |= {"ready": pod.is_ready, "started": pod.has_started, "restartCount": pod.n_restarts}
-        conditions = {"PodScheduled": "True", "Initialized": "True", "ContainersReady": ready, "Ready": ready}
+        conditions = {"PodScheduled": "True", "Initialized": str(pod.is_initialized)}
+        conditions |= {"ContainersReady": ready, "Ready": ready}
+        statuses = "containerStatuses" if pod.is_initialized else "initContainerStatuses"
         status = {
             "phase": phase,
             "conditions": [{"type": name, "status": said} for name, said in conditions.items()],
-            "containerStatuses": [container],
+            statuses: [container],
         }
         self._client.patch("Pod", pod.name, {"status": status}, namespace=pod.namespace, subresource="status")

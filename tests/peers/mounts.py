@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,14 +31,22 @@ class Mounts:
         return {each["name"]: self._port_of(manifest, each["containerPort"]) for each in container.get("ports", ())}
 
     def env(self, pod: pods.Pod) -> dict[str, str]:
-        """Return the environment of its process; the API server is named by a kubeconfig, not by mounted files."""
+        """Return the environment of its process. Our own programs find the API server by a kubeconfig, since where they
+        would look for mounted files is a place of the machine's.
+        """
         found = {"PATH": "/usr/bin:/bin", "TMPDIR": str(pod.folder / "root" / "tmp"), "HOME": str(pod.folder)}
         for each in pod.container.get("env", ()):
             found[each["name"]] = self._moved(pod, self._value(pod, each))
         if pod.manifest["spec"].get("automountServiceAccountToken"):
             account = pod.manifest["spec"]["serviceAccountName"]
             found["KUBECONFIG"] = str(self._plane.kubeconfig_for(pod.namespace, account))
+            server = urllib.parse.urlsplit(self._plane.api.url)
+            found |= {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
         return found
+
+    def args(self, pod: pods.Pod) -> list[str]:
+        """Return the arguments of its process."""
+        return [self._moved(pod, each) for each in pod.container.get("args", ())]
 
     def _port_of(self, manifest: kubeclient.Manifest, port: int) -> int:
         """Return a free port; for what a Service leads to the same one after every restart, since there is one pod."""

@@ -50,6 +50,8 @@ class Pod:
     is_ready: bool = False
     has_started: bool = False
     n_restarts: int = 0
+    n_initialized: int = 0
+    """How many of the containers that prepare it are done."""
     exit_codes: list[int] = dataclasses.field(default_factory=list)
     killed_at_s: float | None = None
     refreshed_at_s: float = 0.0
@@ -73,9 +75,22 @@ class Pod:
 
     @property
     def container(self) -> Mapping[str, Any]:
-        """Its only container."""
+        """The container that runs, or is next: those that prepare it, each in its turn, and then its only other one."""
         (one,) = self.manifest["spec"]["containers"]
-        return dict(one)
+        return dict([*self.manifest["spec"].get("initContainers", ()), one][self.n_initialized])
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether nothing is left that prepares it."""
+        return self.n_initialized == len(self.manifest["spec"].get("initContainers", ()))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, and is not to begin again."""
+        policy = self.manifest["spec"]["restartPolicy"]
+        if self.process is not None or not self.exit_codes or policy == "Always":
+            return False
+        return policy == "Never" or self.exit_codes[-1] == 0
 
     @property
     def log(self) -> pathlib.Path:

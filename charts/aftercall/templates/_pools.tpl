@@ -197,7 +197,8 @@ spec:
 {{- define "aftercall.awaitKinds" -}}
 import json, os, ssl, sys, time, urllib.request
 folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
-address = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + ":" + os.environ["KUBERNETES_SERVICE_PORT"] + "/apis/aftercall.io/v1alpha1"
+host = os.environ["KUBERNETES_SERVICE_HOST"]
+address = "https://" + ("[" + host + "]" if ":" in host else host) + ":" + os.environ["KUBERNETES_SERVICE_PORT"] + "/apis/aftercall.io/v1alpha1"
 trust = ssl.create_default_context(cafile=folder + "ca.crt")
 request = urllib.request.Request(address, headers={"Authorization": "Bearer " + open(folder + "token").read()})
 for _ in range(120):
