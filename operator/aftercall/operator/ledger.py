@@ -42,6 +42,8 @@ class Share:
 
 
 WHOLE = Share()
+DONE = Share(1.0, 0.0)
+"""All of it is its own, and done: what it told stays in what has arrived."""
 
 
 @dataclasses.dataclass(slots=True)

@@ -63,7 +63,7 @@ def decide(spec: pools.TranscriptionPool, seen: Reading, state: State, *, now_s:
     """Return what a pool is to be, and the state for the next look."""
     unfinished = unread.unfinished(seen.partitions.values())
     present, presence_state = presence.take(
-        seen.known.heard, seen.consumers_ready, state.present, is_done=not unfinished, now_s=now_s
+        seen.known.heard, seen.consumers_ready, state.present, seen.partitions, is_done=not unfinished, now_s=now_s
     )
     beyond = _unread(spec, seen.partitions, presence.positions(present))
     shares = presence.shares(seen.partitions, present)

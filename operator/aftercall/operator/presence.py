@@ -20,22 +20,41 @@ Place = tuple[str, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Silent:
+    """A consumer that has fallen silent: what it told last, and what has become of its partitions since."""
+
+    heard: ledger.Heard
+    had: Mapping[Place, int] | None = None
+    """Messages that it had read and that were not committed as it fell silent; None: that is not known."""
+    taken: frozenset[Place] = frozenset()
+    """Partitions that another has told of since. They stay so until it speaks again: where a lost consumer's came back
+    for one look, since the taker slept, began anew or passed them on, all that it had told seemed to arrive once more:
+    30,000 audio-seconds in 5 s were 8 replicas for work that was done."""
+
+    @property
+    def told(self) -> dict[Place, int]:
+        """Up to where it had read."""
+        return {(one.topic, one.partition): one.position for one in self.heard.report.positions}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class State:
     """What one look hands to the next: when the first was, how many consumers were ready before this operator could
-    order any, and since when some that are ready tell nothing.
+    order any, since when some that are ready tell nothing, and who was silent.
     """
 
     began_at_s: float | None = None
     n_before: int | None = None
     missing_since_s: float | None = None
+    silent: Mapping[str, Silent] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Presence:
-    """Who speaks and who has fallen silent, with what they told last."""
+    """Who speaks, with what they told last, and who has fallen silent."""
 
     speaking: Mapping[str, ledger.Heard]
-    silent: Mapping[str, ledger.Heard]
+    silent: Mapping[str, Silent]
     n_missing: int = 0
     """Consumers that are ready and tell nothing, where that is no matter of seconds."""
     is_beginning: bool = False
@@ -45,7 +64,13 @@ class Presence:
 
 
 def take(
-    heard: Mapping[str, ledger.Heard], ready: int | None, state: State, *, is_done: bool, now_s: float
+    heard: Mapping[str, ledger.Heard],
+    ready: int | None,
+    state: State,
+    seen: Mapping[Place, unread.Partition],
+    *,
+    is_done: bool,
+    now_s: float,
 ) -> tuple[Presence, State]:
     """Return who is there, and the state for the next look.
 
@@ -53,7 +78,7 @@ def take(
     tells nothing has nothing.
     """
     speaking = {name: each for name, each in heard.items() if now_s - each.at_s < STALE_S}
-    silent = {name: each for name, each in heard.items() if name not in speaking}
+    silent = _silent({name: each for name, each in heard.items() if name not in speaking}, speaking, state, seen)
     staying = sum(not each.report.is_draining for each in speaking.values())
     missing = 0 if ready is None or is_done else max(0, ready - staying)
     began_at_s = now_s if state.began_at_s is None else state.began_at_s
@@ -63,47 +88,88 @@ def take(
     since_s = None if not missing else now_s if state.missing_since_s is None else state.missing_since_s
     is_beginning = not is_done and now_s - began_at_s < BEGINNING_S and are_unheard
     is_lasting = is_beginning or (since_s is not None and now_s - since_s >= STALE_S)
-    return Presence(speaking, silent, missing if is_lasting else 0, is_beginning), State(began_at_s, n_before, since_s)
+    present = Presence(speaking, silent, missing if is_lasting else 0, is_beginning)
+    return present, State(began_at_s, n_before, since_s, silent)
 
 
 def positions(present: Presence) -> dict[Place, int]:
     """Return up to where consumers say they have read; the furthest, if two have reported a partition.
 
-    That of a consumer which has fallen silent counts where nobody else has its partition: what it had read counts with
+    That of a consumer which has fallen silent counts while no other has had its partition: what it had read counts with
     it, and else its offsets counted twice.
     """
     found: dict[Place, int] = {}
-    for consumers in (present.silent, present.speaking):
-        told: dict[Place, int] = {}
-        for each in consumers.values():
-            for one in each.report.positions:
-                place = one.topic, one.partition
-                told[place] = max(one.position, told.get(place, 0))
-        found.update(told)
-    return found
+    for one in present.silent.values():
+        for place, position in one.told.items():
+            if place not in one.taken:
+                found[place] = max(position, found.get(place, 0))
+    told: dict[Place, int] = {}
+    for each in present.speaking.values():
+        for at in each.report.positions:
+            place = at.topic, at.partition
+            told[place] = max(at.position, told.get(place, 0))
+    return found | told
 
 
 def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[str, ledger.Share]:
-    """Return which share of what each silent consumer told is still its own: by its partitions, as those are even.
+    """Return which share of what each silent consumer told is still its own: by the messages that it had.
 
     What lies in a partition that another tells of counts with that one. What is committed up to where it had read is
     done, which it will tell when it speaks again. So where nothing is left, nothing is unknown either.
     """
-    if not present.silent:
+    return {name: _share(one, seen) for name, one in present.silent.items()}
+
+
+def _silent(
+    heard: Mapping[str, ledger.Heard],
+    speaking: Mapping[str, ledger.Heard],
+    state: State,
+    seen: Mapping[Place, unread.Partition],
+) -> dict[str, Silent]:
+    if not heard:
         return {}
-    taken = {(one.topic, one.partition) for each in present.speaking.values() for one in each.report.positions}
-
-    def is_left(place: Place, position: int) -> bool:
-        if place not in seen:
-            return True
-        # A partition without a commit is read from its beginning, and one that holds nothing is never committed.
-        done = seen[place].begin if seen[place].committed is None else seen[place].committed
-        return done is None or done < position
-
+    taken = {(one.topic, one.partition) for each in speaking.values() for one in each.report.positions}
     found = {}
-    for name, each in present.silent.items():
-        told = {(one.topic, one.partition): one.position for one in each.report.positions}
-        own = {place: position for place, position in told.items() if place not in taken}
-        n_left = sum(is_left(*one) for one in own.items())
-        found[name] = ledger.Share(len(own) / len(told), n_left / len(told)) if told else ledger.WHOLE
+    for name, each in heard.items():
+        before = state.silent.get(name)
+        one = before if before is not None and before.heard is each else Silent(each)
+        found[name] = dataclasses.replace(
+            one, had=_had(one.told, seen) if one.had is None else one.had, taken=one.taken | (taken & one.told.keys())
+        )
     return found
+
+
+def _had(told: Mapping[Place, int], seen: Mapping[Place, unread.Partition]) -> dict[Place, int] | None:
+    had = {}
+    for place, position in told.items():
+        n_left = _left(seen.get(place), position)
+        if n_left is None:
+            return None
+        had[place] = n_left
+    return had
+
+
+def _left(partition: unread.Partition | None, position: int) -> int | None:
+    """Return how many messages before a position are not committed; None: that is not known."""
+    if partition is None:
+        return None
+    # A partition without a commit is read from its beginning, and one that holds nothing is never committed.
+    done = partition.begin if partition.committed is None else partition.committed
+    return None if done is None else max(0, position - done)
+
+
+def _share(one: Silent, seen: Mapping[Place, unread.Partition]) -> ledger.Share:
+    told = one.told
+    if not told:
+        has_work = any(load.waiting_audio_s + load.running_audio_s > 0 for load in one.heard.report.tenants)
+        return ledger.WHOLE if has_work else ledger.DONE
+    had = dict.fromkeys(told, 1) if one.had is None else one.had
+    total = sum(had.values())
+    if not total:
+        return ledger.DONE
+    own = {place: n for place, n in had.items() if place not in one.taken}
+    n_left = 0
+    for place, n in own.items():
+        known = _left(seen.get(place), told[place])
+        n_left += n if known is None else min(n, known)
+    return ledger.Share(sum(own.values()) / total, n_left / total)

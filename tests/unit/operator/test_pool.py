@@ -249,6 +249,23 @@ def test_partitions_of_a_silent_consumer_count_with_the_one_that_has_them() -> N
     assert (0.0, True) == (decided.wanted.waiting_audio_s, decided.wanted.is_whole)
 
 
+@pytest.mark.parametrize("then", [{}, {"positions": (), "tenants": (), "is_draining": True}, {"positions": ()}])
+def test_a_lost_consumers_work_that_is_done_arrives_no_more(then: dict[str, Any]) -> None:
+    """Whatever becomes of who has done it: it goes, ends, or passes its partitions on, while the lost pod stays."""
+    known = ledger.hear(ledger.Ledger(), report(30_000.0), now_s=0.0)
+    done = {place: unread.Partition(0, 100, 100) for place in PARTITIONS}
+    taker = report().model_copy(update={"consumer": "d"})
+    with_taker = ledger.hear(known, taker, now_s=600.0)
+    after = ledger.hear(with_taker, taker.model_copy(update=then), now_s=605.0) if then else known
+    state, found = pool.State(), []
+    for now_s, one, partitions in ((0.0, known, PARTITIONS), (600.0, with_taker, done), (605.0, after, done)):
+        seen = dataclasses.replace(awake(report()), known=one, partitions=partitions)
+        decided, state = pool.decide(SPEC, seen, state, now_s=now_s)
+        found.append((decided.wanted.waiting_audio_s, decided.wanted.rate_per_s))
+
+    assert [(30_000.0, 0.0), (0.0, 0.0), (0.0, 0.0)] == found
+
+
 def test_what_a_silent_consumer_does_has_arrived_once() -> None:
     """It works on and commits, 100 audio-seconds a second, and tells of them when it is heard again."""
     known, state, rates = ledger.Ledger(), pool.State(), []

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from aftercall.contracts import reports
 from aftercall.operator import ledger, presence, unread
 
 
-def told(consumer: str, at_s: float = 0.0, *, is_draining: bool = False, **positions: int) -> ledger.Heard:
+def told(
+    consumer: str, at_s: float = 0.0, *, is_draining: bool = False, waiting_audio_s: float = 0.0, **positions: int
+) -> ledger.Heard:
     """Return what a consumer has told at a time; positions by partition, as `p0=100`."""
+    loads = (reports.TenantLoad(tenant="acme", waiting_audio_s=waiting_audio_s),)
     found = tuple(
         reports.Position(topic="recordings", partition=int(name[1:]), position=at) for name, at in positions.items()
     )
     report = reports.ConsumerReport(
-        consumer=consumer, instance="1", pool="calls", positions=found, is_draining=is_draining
+        consumer=consumer, instance="1", pool="calls", positions=found, is_draining=is_draining, tenants=loads
     )
     return ledger.Heard(report, at_s)
 
@@ -26,9 +31,10 @@ def take(
     now_s: float,
     *,
     is_done: bool = False,
+    seen: Mapping[presence.Place, unread.Partition] | None = None,
 ) -> tuple[presence.Presence, presence.State]:
     """Take with work in Kafka, unless it is said to be done."""
-    return presence.take(heard, ready, state, is_done=is_done, now_s=now_s)
+    return presence.take(heard, ready, state, {} if seen is None else seen, is_done=is_done, now_s=now_s)
 
 
 LONG_AGO = presence.State(began_at_s=-1000.0)
@@ -127,19 +133,49 @@ def test_what_a_silent_consumer_had_is_its_own_until_another_has_it_or_it_is_don
     heard = {
         "x": told("x", 0.0, p0=100, p1=100, p2=100, p3=100),
         "y": told("y", 100.0, p0=50),
-        "none": told("none", 0.0),
     }
-    found, _ = take(heard, 0, LONG_AGO, 100.0)
+    found, state = take(heard, 0, LONG_AGO, 100.0, seen=PARTITIONS)
+    assert {"x": ledger.Share(0.75, 0.75)} == presence.shares(PARTITIONS, found)
+    found, _ = take(heard, 0, state, 105.0, seen=seen)
 
-    assert {"x": ledger.Share(0.75, 0.25), "none": ledger.WHOLE} == presence.shares(seen, found)
+    assert {"x": ledger.Share(0.75, 0.25)} == presence.shares(seen, found)
     unknown = {place: unread.Partition(None, None) for place in PARTITIONS}
     for partitions in (unknown, {}):
-        assert {"x": ledger.Share(0.75, 0.75), "none": ledger.WHOLE} == presence.shares(partitions, found)
+        assert {"x": ledger.Share(0.75, 0.75)} == presence.shares(partitions, found)
+        blind, _ = take(heard, 0, LONG_AGO, 100.0, seen=partitions)
+        assert {"x": ledger.Share(0.75, 0.25)} == presence.shares(seen, blind)  # its partitions count alike then
 
 
-def test_a_partition_that_never_held_anything_is_done() -> None:
-    """Nobody commits it: a topic of what is put aside, where nothing ever is, left its consumer's work undone."""
+def test_a_partition_that_held_nothing_of_a_silent_consumers_counts_for_nothing() -> None:
+    """Twelve of a topic of what is put aside, where nothing is, made four of 30,000 s look like 7,500."""
     seen = {("recordings", 0): unread.Partition(0, 0), ("recordings", 1): unread.Partition(70, 90)}
-    found, _ = take({"x": told("x", 0.0, p0=0, p1=80)}, 0, LONG_AGO, 100.0)
+    found, _ = take({"x": told("x", 0.0, p0=0, p1=80)}, 0, LONG_AGO, 100.0, seen=seen)
 
-    assert {"x": ledger.Share(1.0, 0.5)} == presence.shares(seen, found)
+    assert {"x": ledger.WHOLE} == presence.shares(seen, found)
+    done = {("recordings", 0): unread.Partition(0, 0), ("recordings", 1): unread.Partition(70, 90, 80)}
+    assert {"x": ledger.DONE} == presence.shares(done, found)
+    found, _ = take({"x": told("x", 0.0, p0=0, p1=80)}, 0, LONG_AGO, 100.0, seen=done)
+    assert {"x": ledger.DONE} == presence.shares(done, found)
+
+
+def test_what_another_has_had_does_not_come_back_to_a_silent_consumer_until_it_speaks() -> None:
+    """The taker may sleep, begin anew, or pass it on: its offsets and its work count where they lie in Kafka then."""
+    before = {"x": told("x", 0.0, p0=100, p1=100)}
+    _, state = take(before | {"y": told("y", 100.0, p0=50)}, 0, LONG_AGO, 100.0, seen=PARTITIONS)
+    gone, state = take(before, 0, state, 105.0, seen=PARTITIONS)
+
+    assert {"x": ledger.Share(0.5, 0.5)} == presence.shares(PARTITIONS, gone)
+    assert {("recordings", 1): 100} == presence.positions(gone)
+
+    back = {"x": told("x", 110.0, p0=100, p1=100)}
+    _, state = take(back, 0, state, 110.0, seen=PARTITIONS)
+    again, _ = take(back, 0, state, 200.0, seen=PARTITIONS)
+    assert {"x": ledger.WHOLE} == presence.shares(PARTITIONS, again)
+
+
+def test_who_falls_silent_without_partitions_has_what_it_told_of_work() -> None:
+    """Which of one that said so with its last words is nothing: its pod may stay for days, and the rest is known."""
+    heard = {"over": told("over", is_draining=True), "ending": told("ending", is_draining=True, waiting_audio_s=9.0)}
+    found, _ = take(heard, 0, LONG_AGO, 100.0, seen=PARTITIONS)
+
+    assert {"over": ledger.DONE, "ending": ledger.WHOLE} == presence.shares(PARTITIONS, found)
