@@ -46,8 +46,12 @@ _GROUP = Group(
                 )
                 unless on (namespace, pool) (
                   {work.fleet_of(metrics.OPERATOR_WANTED, "consumers")} > 0
-                  unless on (namespace, pool) max by (namespace, pool)
-                    (max_over_time({metrics.OPERATOR_WANTED.name}{{fleet="consumers"}}[15m] offset 10m)) > 0
+                  unless on (namespace, pool) (
+                    max by (namespace, pool)
+                      (min_over_time({metrics.OPERATOR_WANTED.name}{{fleet="consumers"}}[10m])) > 0
+                    and on (namespace, pool) max by (namespace, pool)
+                      (max_over_time({metrics.OPERATOR_WANTED.name}{{fleet="consumers"}}[15m] offset 10m)) > 0
+                  )
                 )
             """),
             "10m",
@@ -81,8 +85,8 @@ _GROUP = Group(
         Alert(
             "AftercallReplicasMissing",
             promql(f"""
-                max by (namespace, pool, fleet) ({metrics.OPERATOR_WANTED.name})
-                - max by (namespace, pool, fleet) ({metrics.OPERATOR_READY.name})
+                max by (namespace, pool, fleet) (last_over_time({metrics.OPERATOR_WANTED.name}[2m]))
+                - max by (namespace, pool, fleet) (last_over_time({metrics.OPERATOR_READY.name}[2m]))
                 > 0
             """),
             "30m",

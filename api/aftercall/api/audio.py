@@ -18,7 +18,7 @@ from aftercall.contracts import identity, outcomes, transcript, windows
 _CHUNK_BYTES = 1 << 20
 _KEEP_ALIVE_S = 15.0
 _STREAM = "text/event-stream"
-_ERRORS = (400, 401, 403, 404, 408, 413, 415, 429, 431, 500, 503, 507)
+_ERRORS = (400, 401, 403, 404, 408, 413, 415, 429, 431, 500, 503, 504, 507)
 
 
 def build_router(found: desk.Desk, *, knows: Callable[[str | None], str | None]) -> fastapi.APIRouter:

@@ -122,7 +122,7 @@ class Desk:
                     look_s = min(_LONGEST_LOOK_S, look_s * 1.2)
         except TimeoutError as exc:
             raise problems.ProblemError(
-                503,
+                504,
                 f"not done within {self._configured.wait_s:g} s; the work goes on, send the same again to wait for it",
                 headers={"Retry-After": "1"},
                 code="still_in_work",

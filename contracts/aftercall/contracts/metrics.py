@@ -361,8 +361,8 @@ OPERATOR_LEASE = Metric(
 API_REQUESTS = Metric(
     "aftercall_api_requests_total",
     Kind.COUNTER,
-    "Requests to the API of a deployment, by route and status; 499: the caller went away first. What has no route is"
-    " `other`.",
+    "Requests to the API of a deployment, by route and status, probes apart; 499: the caller went away first. What has"
+    " no route is `other`.",
     ("route", "method", "status"),
 )
 API_REQUEST_SECONDS = Metric(

@@ -119,6 +119,10 @@ class Looker:
         reading = seen.reading(means.reported.known(self.name), around.limits_per_s)
         assert self._state is not None
         decided, self._state = pool.decide(spec, reading, self._state, now_s=means.now())
+        if not means.may_write():
+            # Who reports is answered once the Lease is held, and finds this operator only then.
+            present = dataclasses.replace(self._state.present, began_at_s=None, n_before=None)
+            self._state = dataclasses.replace(self._state, present=present)
         speech = await self._bring("speech", seen.speech, decided.speech, found, around, None)
         consumers = await self._bring(
             "consumers", seen.consumers, decided.consumers, found, around, _running(decided.present)

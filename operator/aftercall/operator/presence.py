@@ -13,8 +13,8 @@ STALE_S = 30.0
 """Seconds after which a consumer that reports every few has fallen silent, or one that is ready and has never reported
 counts as one that does not: a new one tells within five."""
 BEGINNING_S = 90.0
-"""Seconds from a pool's first look in which consumers find an operator that has just begun. After one that was killed
-it takes the Lease after 24, and consumers ask again after 33, or 43 where a server hung."""
+"""Seconds from a pool's first look with the Lease in which consumers find an operator that has just begun: those that
+the one before did not answer ask again after 33, or 43 where a server hung."""
 
 Place = tuple[str, int]
 

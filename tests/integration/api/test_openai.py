@@ -221,6 +221,7 @@ def test_who_asks_again_joins_the_work(serve: Callable[..., Any]) -> None:
 
         with pytest.raises(openai.InternalServerError) as failed:
             ask()
+        assert 504 == failed.value.status_code
         assert ("still_in_work", "1") == (failed.value.code, failed.value.response.headers["retry-after"])
         running.loop.call_soon_threadsafe(backend.free.set)
         with openai.OpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=5, timeout=20) as patient:

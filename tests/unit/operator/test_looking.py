@@ -93,6 +93,23 @@ async def test_without_the_lease_nothing_is_written() -> None:
     assert (world.measured.value(metrics.OPERATOR_WANTED, pool="calls", fleet="speech") or 0) > 0
 
 
+async def test_consumers_are_waited_for_from_the_first_look_with_the_lease() -> None:
+    """Whoever waits for it answers nobody: what they have read looks like nobody's, and as if it were for all replicas."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("speech", 2)
+    world.cluster.deployment("consumers", 4)
+    world.offsets.unread("recordings", 100, 100, 100, 100)
+    world.is_leading = False
+    looker, asked = looking.Looker("calls", world.means()), []
+    for now_s, is_leading in ((0, False), (100, False), (105, True), (190, True), (196, True)):
+        world.clock.now_s, world.is_leading = 1000.0 + now_s, is_leading
+        await look(world, looker)
+        asked.append(world.asked("speech"))
+
+    assert [2, 2, 2, 2, 8] == asked
+
+
 async def test_a_lease_that_is_lost_in_the_middle_stops_the_writing() -> None:
     """Between what is read and what is written lies time."""
     world = World()
