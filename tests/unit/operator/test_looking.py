@@ -94,7 +94,7 @@ async def test_without_the_lease_nothing_is_written() -> None:
 
 
 async def test_consumers_are_waited_for_from_the_first_look_with_the_lease() -> None:
-    """Whoever waits for it answers nobody: what they have read looks like nobody's, and as if it were for all replicas."""
+    """Whoever waits for it answers nobody: what they have read looks like nobody's, and like work for all replicas."""
     world = World()
     world.pool()
     world.cluster.deployment("speech", 2)
