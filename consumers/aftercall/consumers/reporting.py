@@ -34,6 +34,7 @@ _LEAVING_S = 5.0
 _LONGEST_DELAY_S = 30.0
 _LATE_S = 120.0
 """After which nobody can believe that a report that is due still comes: each ends well within it."""
+_MAX_DETAIL_CHARS = 300
 _RESULTS = {401: "unauthenticated", 403: "forbidden", 409: "refused", 422: "invalid", 503: "unavailable"}
 
 
@@ -242,11 +243,19 @@ class Reporter:
         if answer.status_code != 200:
             told_s = answer.headers.get("retry-after", "")
             retry_after_s = min(_LONGEST_DELAY_S, float(told_s)) if told_s.isdecimal() else 0.0
-            raise _FailedError(_RESULTS.get(answer.status_code, "failed"), f"HTTP {answer.status_code}", retry_after_s)
+            raise _FailedError(_RESULTS.get(answer.status_code, "failed"), _why(answer), retry_after_s)
         try:
             return reports.Grants.model_validate_json(answer.content)
         except pydantic.ValidationError as exc:
             raise _FailedError("nonsense", f"{exc.error_count()} problems in the answer") from exc
+
+
+def _why(answer: httpx2.Response) -> str:
+    """Return what the operator says of a report that it does not take: a problem of RFC 9457, if it is one."""
+    try:
+        return f"HTTP {answer.status_code}: {answer.json()['detail'][:_MAX_DETAIL_CHARS]}"
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"
 
 
 class _FailedError(Exception):

@@ -164,6 +164,26 @@ async def test_whatever_goes_wrong_changes_nothing(
     assert rig.counted(result)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"detail": "there is no pool \'calls\'", "status": 409}', "HTTP 409: there is no pool 'calls'"),
+        (b'{"detail": "' + b"x" * 9000 + b'"}', "HTTP 409: " + "x" * 300),
+        (b'{"detail": 7}', "HTTP 409"),
+        (b"[]", "HTTP 409"),
+        (b"\xff<html>", "HTTP 409"),
+    ],
+)
+async def test_the_log_says_why_a_report_is_not_taken(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, content: bytes, said: str
+) -> None:
+    """In the operator's words; a number alone says nothing to whoever has to mend it."""
+    rig = Rig(tmp_path, lambda _: httpx2.Response(409, content=content))
+    await rig.reporter.report()
+
+    assert [said] == [each.error for each in caplog.records if each.message == "report not answered"]  # type: ignore[attr-defined]
+
+
 async def test_what_is_not_told_of_is_not_held(tmp_path: pathlib.Path) -> None:
     """Whoever hears the report could not know of it: an operator that has just begun would give it to another."""
     rig = Rig(tmp_path, answering(grants()))
