@@ -27,12 +27,13 @@ from peers import broker, process, prometheus, rayserve, s3, tritonserver
 from peers import control_plane as plane
 
 from aftercall.consumers.publish import webhooks
-from aftercall.contracts import events
+from aftercall.contracts import events, identity
 from aftercall.serve import triton_repository
 
 NAMESPACE = "calls"
 POOLS = ("triton", "rays", "own")
 TENANTS = ("acme", "globex")
+SPOILED = identity.Recording("acme", "spoiled")
 
 # One GPU is cut in parts by MIG, and belongs to a pod that the exporter names; profiling is off for the other, whose
 # exporter is scraped with honorLabels.
@@ -228,18 +229,19 @@ class Service:
     def _api(self) -> None:
         self._ports["api"], self._ports["asked"] = process.free_port(), process.free_port()
         ours = self._clusters["own"]
+        obstore.put(ours.bucket(ours.outbox), f"{SPOILED.outcomes_prefix}1/1.json", b"{")
         env = ours.env(
             AFTERCALL_TELEMETRY__PORT=str(self._ports["api"]),
             AFTERCALL_API__PORT=str(self._ports["asked"]),
             AFTERCALL_API__KEYS="{acme: a-key}",
             AFTERCALL_API__UPLOADS_BUCKET=ours.inbox,
-            AFTERCALL_API__WAIT_S="0.001",  # nothing is heard within it: who waits for a transcript is told 503
+            AFTERCALL_API__WAIT_S="0.001",  # nothing is heard within it: who waits for a transcript is told 504
             AFTERCALL_SPEECH__MODEL=str(material.MODEL),
         )
         self._running.append(cluster.Consumer(env, self._folder / "api.log", command=("-m", "aftercall.cli", "api")))
 
     def _ask(self) -> None:
-        """Ask the API for a call that nobody knows, and for a recording to be heard at once."""
+        """Ask the API for a call that nobody knows, for one whose outcome somebody spoiled, and to hear one at once."""
         with httpx2.Client(
             base_url=f"http://127.0.0.1:{self._ports['asked']}",
             headers={"Authorization": "Bearer a-key"},
@@ -247,12 +249,15 @@ class Service:
             trust_env=False,
         ) as client:
             assert 404 == client.get("/v1/calls/nobody").status_code
+            # A server ends the connection after a fault of its own.
+            failed = client.get(f"/v1/calls/{SPOILED.recording_id}", headers={"Connection": "close"})
+            assert 500 == failed.status_code, failed.text
             told = client.post(
                 "/v1/audio/transcriptions",
                 data={"model": "whisper-1", "language": "en"},
                 files={"file": ("call.wav", self._upload)},
             )
-            assert told.status_code in (200, 503), told.text
+            assert told.status_code in (200, 504), told.text
 
     def _feed(self) -> None:
         for at in itertools.count():

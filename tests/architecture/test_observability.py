@@ -19,7 +19,7 @@ FILES = ROOT / "charts" / "aftercall" / "files"
 SECTIONS = ["What it means", "What users notice", "How to look", "What to do", "When it is over"]
 WORDS = {
     *("and", "avg", "avg_over_time", "by", "changes", "count", "group_left", "histogram_quantile", "increase"),
-    *("label_replace", "last_over_time", "max", "max_over_time", "min", "offset", "on", "or"),
+    *("label_replace", "last_over_time", "max", "max_over_time", "min", "min_over_time", "offset", "on", "or"),
     *("quantile_over_time", "rate", "sum"),
     *("sum_over_time", "time", "timestamp", "topk", "unless"),
 }

@@ -110,6 +110,22 @@ async def test_consumers_are_waited_for_from_the_first_look_with_the_lease() -> 
     assert [2, 2, 2, 2, 8] == asked
 
 
+async def test_who_finds_its_lease_again_waits_no_second_time() -> None:
+    """It knows what it was told: after an API server that was away nothing was ordered for a minute and a half."""
+    world = World()
+    world.pool()
+    world.cluster.deployment("speech", 2)
+    world.cluster.deployment("consumers", 4)
+    looker = looking.Looker("calls", world.means())
+    for now_s, is_leading in ((0, True), (100, False), (105, True)):
+        world.clock.now_s, world.is_leading = 1000.0 + now_s, is_leading
+        if now_s:
+            world.offsets.unread("recordings", 100, 100, 100, 100)
+        await look(world, looker)
+
+    assert 8 == world.asked("speech")
+
+
 async def test_a_lease_that_is_lost_in_the_middle_stops_the_writing() -> None:
     """Between what is read and what is written lies time."""
     world = World()
