@@ -116,11 +116,10 @@ async def test_who_finds_its_lease_again_waits_no_second_time() -> None:
     world.pool()
     world.cluster.deployment("speech", 2)
     world.cluster.deployment("consumers", 4)
+    world.offsets.unread("recordings", 100, 100, 100, 100)
     looker = looking.Looker("calls", world.means())
     for now_s, is_leading in ((0, True), (100, False), (105, True)):
         world.clock.now_s, world.is_leading = 1000.0 + now_s, is_leading
-        if now_s:
-            world.offsets.unread("recordings", 100, 100, 100, 100)
         await look(world, looker)
 
     assert 8 == world.asked("speech")
