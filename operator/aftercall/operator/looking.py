@@ -73,7 +73,7 @@ class Looker:
         self._conditions: tuple[conditions.Condition, ...] = ()
         self._status: Mapping[str, Any] = {}
         self._version = ""
-        self._is_measured = self._has_led = False
+        self._is_measured = False
         self._departed = departed.Departed(name, means.client, means.reported, now=means.now)
 
     async def look(self, found: Mapping[str, Any], around: Around) -> bool:
@@ -118,9 +118,9 @@ class Looker:
         )
         reading = seen.reading(means.reported.known(self.name), around.limits_per_s)
         assert self._state is not None
+        has_begun = self._state.present.began_at_s is not None
         decided, self._state = pool.decide(spec, reading, self._state, now_s=means.now())
-        self._has_led = self._has_led or means.may_write()
-        if not self._has_led:
+        if not has_begun and not means.may_write():
             # Who reports is answered once the Lease is held, and finds this operator only then.
             present = dataclasses.replace(self._state.present, began_at_s=None, n_before=None)
             self._state = dataclasses.replace(self._state, present=present)

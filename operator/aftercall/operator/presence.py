@@ -5,7 +5,7 @@ ready and have told nothing, so that what they have read looks unread and nobody
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from aftercall.operator import ledger, unread
 
@@ -34,7 +34,7 @@ class Silent:
     @property
     def told(self) -> dict[Place, int]:
         """Up to where it had read."""
-        return {(one.topic, one.partition): one.position for one in self.heard.report.positions}
+        return dict(_read(self.heard))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,17 +98,9 @@ def positions(present: Presence) -> dict[Place, int]:
     That of a consumer which has fallen silent counts while no other has had its partition: what it had read counts with
     it, and else its offsets counted twice.
     """
-    found: dict[Place, int] = {}
-    for one in present.silent.values():
-        for place, position in one.told.items():
-            if place not in one.taken:
-                found[place] = max(position, found.get(place, 0))
-    told: dict[Place, int] = {}
-    for each in present.speaking.values():
-        for at in each.report.positions:
-            place = at.topic, at.partition
-            told[place] = max(at.position, told.get(place, 0))
-    return found | told
+    left = (at for one in present.silent.values() for at in one.told.items() if at[0] not in one.taken)
+    told = (at for each in present.speaking.values() for at in _read(each))
+    return _furthest(left) | _furthest(told)
 
 
 def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[str, ledger.Share]:
@@ -120,6 +112,17 @@ def shares(seen: Mapping[Place, unread.Partition], present: Presence) -> dict[st
     return {name: _share(one, seen) for name, one in present.silent.items()}
 
 
+def _read(heard: ledger.Heard) -> Iterator[tuple[Place, int]]:
+    return (((one.topic, one.partition), one.position) for one in heard.report.positions)
+
+
+def _furthest(positions: Iterable[tuple[Place, int]]) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for place, position in positions:
+        found[place] = max(position, found.get(place, 0))
+    return found
+
+
 def _silent(
     heard: Mapping[str, ledger.Heard],
     speaking: Mapping[str, ledger.Heard],
@@ -128,7 +131,7 @@ def _silent(
 ) -> dict[str, Silent]:
     if not heard:
         return {}
-    taken = {(one.topic, one.partition) for each in speaking.values() for one in each.report.positions}
+    taken = {place for each in speaking.values() for place, _ in _read(each)}
     found = {}
     for name, each in heard.items():
         before = state.silent.get(name)

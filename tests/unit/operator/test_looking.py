@@ -93,13 +93,19 @@ async def test_without_the_lease_nothing_is_written() -> None:
     assert (world.measured.value(metrics.OPERATOR_WANTED, pool="calls", fleet="speech") or 0) > 0
 
 
-async def test_consumers_are_waited_for_from_the_first_look_with_the_lease() -> None:
-    """Whoever waits for it answers nobody: what they have read looks like nobody's, and like work for all replicas."""
+def unheard() -> World:
+    """Let there be work for all replicas, as it looks while none of the consumers that are there has reported."""
     world = World()
     world.pool()
     world.cluster.deployment("speech", 2)
     world.cluster.deployment("consumers", 4)
     world.offsets.unread("recordings", 100, 100, 100, 100)
+    return world
+
+
+async def test_consumers_are_waited_for_from_the_first_look_with_the_lease() -> None:
+    """Whoever waits for it answers nobody: what they have read looks like nobody's, and like work for all replicas."""
+    world = unheard()
     world.is_leading = False
     looker, asked = looking.Looker("calls", world.means()), []
     for now_s, is_leading in ((0, False), (100, False), (105, True), (190, True), (196, True)):
@@ -112,11 +118,7 @@ async def test_consumers_are_waited_for_from_the_first_look_with_the_lease() -> 
 
 async def test_who_finds_its_lease_again_waits_no_second_time() -> None:
     """It knows what it was told: after an API server that was away nothing was ordered for a minute and a half."""
-    world = World()
-    world.pool()
-    world.cluster.deployment("speech", 2)
-    world.cluster.deployment("consumers", 4)
-    world.offsets.unread("recordings", 100, 100, 100, 100)
+    world = unheard()
     looker = looking.Looker("calls", world.means())
     for now_s, is_leading in ((0, True), (100, False), (105, True)):
         world.clock.now_s, world.is_leading = 1000.0 + now_s, is_leading
