@@ -1,8 +1,8 @@
 """A folder for the recordings that a process works on, which does not outlive it: not even if it is killed.
 
-A container that ran out of memory begins again in the same pod, on the same disk: with calls of 170 MiB (three hours)
-eight deaths with four open calls each left 5 GiB, and until then recordings of customers lay where nobody deletes them.
-So each process holds a lock on its folder, which ends with it, and whoever begins deletes those that nobody holds.
+A container that ran out of memory begins again in the same pod, on the same disk: of calls of 170 MiB (three hours),
+four at a time, eight deaths would leave 5 GiB, and recordings of customers would lie where nobody deletes them. So each
+process holds a lock on its folder, which ends with it, and whoever begins deletes those that nobody holds.
 """
 
 from __future__ import annotations
