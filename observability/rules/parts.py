@@ -10,8 +10,8 @@ _ALONE = f'{foreign.UP}{{component=~"relay|api|diarization"}}'
 """Parts of which nothing else tells that they are gone, as the operator does of a pool's."""
 _FAILED = f'{metrics.API_REQUESTS.name}{{status=~"5..",status!="504"}}'
 """But for those whose work is not done yet: a pool that is late has alerts of its own."""
-_ANSWERED = f'{metrics.API_REQUESTS.name}{{status!="499"}}'
-"""But for those whose callers went away first."""
+_ANSWERED = f'{metrics.API_REQUESTS.name}{{status!~"499|504"}}'
+"""But for those whose callers went away first, or whose work is not done yet."""
 
 GROUPS = (
     Group(
